@@ -1,0 +1,101 @@
+//! How the library tells what happens: events to a [`Monitor`], which the binary turns into text, JSON or progress.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::format::path::EntryPath;
+
+/// Receives the events of a run; called from several threads.
+pub trait Monitor: Sync {
+    /// Takes one event; must return quickly.
+    fn event(&self, event: &Event<'_>);
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A path was backed up or restored.
+    Path {
+        /// What was done with it.
+        status: PathStatus,
+        /// The path as stored.
+        path: &'a EntryPath,
+    },
+    /// Something that the user may want to know and that needs no action.
+    Note(&'a str),
+    /// One file (or segment) failed; the run goes on and ends with exit code 3.
+    Problem(&'a Problem),
+}
+
+/// What a run did with a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathStatus {
+    /// Its contents, or some of them, were written to the store.
+    New,
+    /// All its contents were in the store already, or it has none.
+    Old,
+    /// It was brought back.
+    Restored,
+}
+
+impl fmt::Display for PathStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::New => "new",
+            Self::Old => "old",
+            Self::Restored => "restored",
+        })
+    }
+}
+
+/// The failure of one thing in a run that goes on without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What failed: a path or the name of a file of the store, as bytes.
+    pub subject: Vec<u8>,
+    /// Why, in one sentence.
+    pub reason: String,
+}
+
+/// Passes events on and counts the problems among them.
+pub struct Counter<'m> {
+    monitor: &'m dyn Monitor,
+    problems: AtomicU64,
+}
+
+impl<'m> Counter<'m> {
+    /// Starts counting at none.
+    #[must_use]
+    pub fn new(monitor: &'m dyn Monitor) -> Self {
+        Self {
+            monitor,
+            problems: AtomicU64::new(0),
+        }
+    }
+
+    /// Reports a problem with `subject` and counts it.
+    pub fn problem(&self, subject: &[u8], reason: impl fmt::Display) {
+        self.problems.fetch_add(1, Ordering::Relaxed);
+        let problem = Problem {
+            subject: subject.to_vec(),
+            reason: reason.to_string(),
+        };
+        self.monitor.event(&Event::Problem(&problem));
+    }
+
+    /// Reports something that needs no action.
+    pub fn note(&self, text: &str) {
+        self.monitor.event(&Event::Note(text));
+    }
+
+    /// Reports what was done with a path.
+    pub fn path(&self, status: PathStatus, path: &EntryPath) {
+        self.monitor.event(&Event::Path { status, path });
+    }
+
+    /// Returns the number of problems so far.
+    #[must_use]
+    pub fn problems(&self) -> u64 {
+        self.problems.load(Ordering::Relaxed)
+    }
+}
