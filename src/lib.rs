@@ -4,5 +4,16 @@
 //! the cache beside it, `metadata_log` the stream of entries, and above them one conductor for each verb. The library prints
 //! nothing and never exits: what happens leaves through [`monitor::Monitor`].
 
+pub mod backup;
+pub mod chosen;
+pub mod file_reader;
 pub mod format;
+pub mod local;
+pub mod metadata_log;
 pub mod monitor;
+
+pub mod restore;
+pub mod snapshot;
+pub mod sorter;
+pub mod store;
+pub mod verify;

@@ -11,7 +11,7 @@ use sha2::{Sha224, Sha256};
 use super::FormatError;
 
 /// A checksum algorithm that the format knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
     /// 160 bits; what every version of the format reads, and what pileus writes.
     Sha1,
@@ -40,7 +40,7 @@ impl Algorithm {
 }
 
 /// A digest together with the algorithm that made it; displayed as `algorithm=hex`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Checksum {
     algorithm: Algorithm,
     digest: [u8; 32],
@@ -79,6 +79,18 @@ impl Checksum {
             *byte = hex_value(pair[0])? << 4 | hex_value(pair[1])?;
         }
         Some(Self { algorithm, digest })
+    }
+
+    /// Makes a checksum from a digest that is filled up with zeros to 32 bytes, as [`padded_digest`](Self::padded_digest) gives it.
+    #[must_use]
+    pub fn from_padded_digest(algorithm: Algorithm, digest: [u8; 32]) -> Self {
+        Self { algorithm, digest }
+    }
+
+    /// Returns the digest, filled up with zeros to 32 bytes.
+    #[must_use]
+    pub fn padded_digest(&self) -> &[u8; 32] {
+        &self.digest
     }
 
     /// Returns the algorithm that made the digest.

@@ -37,7 +37,9 @@ impl SnapshotName {
         };
         let (scheme, stamp) = match name.len().checked_sub(STAMP_BYTES) {
             Some(0) => ("", name),
-            Some(at) if name.is_char_boundary(at) => (name[..at].strip_suffix('-')?, &name[at..]),
+            Some(at) if at > 1 && name.is_char_boundary(at) => {
+                (name[..at].strip_suffix('-')?, &name[at..])
+            }
             _ => return None,
         };
         parse_stamp(stamp)?;

@@ -62,6 +62,12 @@ impl<'a> LogItems<'a> {
     pub fn new(text: &'a [u8]) -> Self {
         Self { rest: text }
     }
+
+    /// Returns what has not been parsed yet.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
 }
 
 impl<'a> Iterator for LogItems<'a> {

@@ -1,1 +1,1 @@
-fn main() {}
+//! Tests of the whole: the library across modules, and the binary as users run it.

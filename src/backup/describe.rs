@@ -1,0 +1,187 @@
+//! Turns what the kernel says about a file into an entry.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use nix::fcntl::readlinkat;
+use nix::sys::stat::{FileStat, SFlag, major, minor};
+use nix::unistd::{Gid, Group, Uid, User};
+use xattr::FileExt;
+
+use super::scan::{Found, file_type};
+use crate::format::entry::{DeviceNumber, Entry, EntryKind, FileContents, FileTime, Owner, Xattr};
+use crate::format::escape;
+use crate::format::path::EntryPath;
+
+/// Names of users and groups, looked up once each.
+#[derive(Default)]
+pub(super) struct OwnerNames {
+    users: HashMap<u32, Option<Vec<u8>>>,
+    groups: HashMap<u32, Option<Vec<u8>>>,
+}
+
+impl OwnerNames {
+    fn user(&mut self, id: u32) -> Owner {
+        let look_up = || {
+            User::from_uid(Uid::from_raw(id))
+                .ok()
+                .flatten()
+                .map(|user| user.name.into_bytes())
+        };
+        Owner {
+            id,
+            name: self.users.entry(id).or_insert_with(look_up).clone(),
+        }
+    }
+
+    fn group(&mut self, id: u32) -> Owner {
+        let look_up = || {
+            Group::from_gid(Gid::from_raw(id))
+                .ok()
+                .flatten()
+                .map(|group| group.name.into_bytes())
+        };
+        Owner {
+            id,
+            name: self.groups.entry(id).or_insert_with(look_up).clone(),
+        }
+    }
+}
+
+/// Extended attributes sorted by name, and why some are missing, if so.
+#[derive(Default)]
+pub(super) struct ReadXattrs {
+    /// What could be read.
+    pub xattrs: Vec<Xattr>,
+    /// Why something could not.
+    pub problem: Option<String>,
+}
+
+/// Makes the entry of anything but a regular file, without extended attributes; the error says why it cannot be backed up.
+pub(super) fn special(found: &Found<'_>, owners: &mut OwnerNames) -> Result<Entry, String> {
+    let stat = &found.stat;
+    let device = || DeviceNumber {
+        major: number(major(stat.st_rdev)),
+        minor: number(minor(stat.st_rdev)),
+    };
+    let kind = match file_type(stat) {
+        SFlag::S_IFDIR => EntryKind::Directory,
+        SFlag::S_IFLNK => {
+            let target = readlinkat(found.parent, found.name)
+                .map_err(|errno| format!("cannot read the link: {}", errno.desc()))?;
+            EntryKind::Symlink {
+                target: target.into_vec(),
+            }
+        }
+        SFlag::S_IFIFO => EntryKind::Fifo,
+        SFlag::S_IFSOCK => EntryKind::Socket,
+        SFlag::S_IFCHR => EntryKind::CharDevice(device()),
+        SFlag::S_IFBLK => EntryKind::BlockDevice(device()),
+        _ => return Err("is of a type that cannot be backed up".to_owned()),
+    };
+    Ok(with_stat(found.path.clone(), kind, stat, owners))
+}
+
+/// Makes the entry of a regular file, without extended attributes.
+pub(super) fn regular(
+    path: &EntryPath,
+    stat: &FileStat,
+    contents: FileContents,
+    owners: &mut OwnerNames,
+) -> Entry {
+    let mut entry = with_stat(path.clone(), EntryKind::File(contents), stat, owners);
+    // Only regular files have contents that a later run may recognize by these; elsewhere they would only make logs longer.
+    entry.ctime = Some(time(stat.st_ctime, stat.st_ctime_nsec));
+    entry.inode = Some(inode(stat));
+    entry
+}
+
+fn with_stat(path: EntryPath, kind: EntryKind, stat: &FileStat, owners: &mut OwnerNames) -> Entry {
+    let directory = matches!(kind, EntryKind::Directory);
+    // A directory's link count is that of its subdirectories; nothing can be linked to it.
+    let links = if directory { 1 } else { stat.st_nlink };
+    Entry {
+        path,
+        kind,
+        mode: stat.st_mode & 0o7777,
+        user: owners.user(stat.st_uid),
+        group: owners.group(stat.st_gid),
+        mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+        ctime: None,
+        inode: (links > 1).then(|| inode(stat)),
+        links,
+        volatile: false,
+        xattrs: Vec::new(),
+    }
+}
+
+/// Returns a kernel's time; its nanoseconds always count forward, also before 1970.
+pub(super) fn time(seconds: i64, nanoseconds: i64) -> FileTime {
+    FileTime {
+        seconds,
+        nanoseconds: u32::try_from(nanoseconds).unwrap_or(0),
+    }
+}
+
+fn inode(stat: &FileStat) -> Vec<u8> {
+    format!(
+        "{}/{}/{}",
+        major(stat.st_dev),
+        minor(stat.st_dev),
+        stat.st_ino
+    )
+    .into_bytes()
+}
+
+fn number(part: u64) -> u32 {
+    u32::try_from(part).expect("Linux device numbers have 32-bit parts")
+}
+
+/// Reads the extended attributes of an open file.
+pub(super) fn xattrs_of_file(file: &File) -> ReadXattrs {
+    collect(file.list_xattr(), |name| file.get_xattr(name))
+}
+
+/// Reads the extended attributes of a file that cannot be opened. The path leads through the descriptor of its directory, so its
+/// length does not matter and only the last component could be a link, which is not followed.
+pub(super) fn xattrs_by_name(parent: BorrowedFd<'_>, name: &[u8]) -> ReadXattrs {
+    let mut path = PathBuf::from(format!("/proc/self/fd/{}", parent.as_raw_fd()));
+    path.push(OsStr::from_bytes(name));
+    collect(xattr::list(&path), |name| xattr::get(&path, name))
+}
+
+fn collect(
+    names: io::Result<impl Iterator<Item = OsString>>,
+    get: impl Fn(&OsStr) -> io::Result<Option<Vec<u8>>>,
+) -> ReadXattrs {
+    let mut read = ReadXattrs::default();
+    let names = match names {
+        Ok(names) => names,
+        // The file system has none, or the file is gone: nothing that a problem line would help with.
+        Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::NotFound) => return read,
+        Err(e) => {
+            read.problem = Some(format!("its extended attributes are left out: {e}"));
+            return read;
+        }
+    };
+    for name in names {
+        match get(&name) {
+            Ok(Some(value)) => read.xattrs.push((name.into_vec(), value)),
+            // It was removed since it was listed.
+            Ok(None) => {}
+            Err(e) => {
+                read.problem = Some(format!(
+                    "its extended attribute {} is left out: {e}",
+                    escape(name.as_bytes())
+                ));
+            }
+        }
+    }
+    read.xattrs.sort();
+    read
+}

@@ -1,0 +1,135 @@
+//! From arguments to a run of the library, and from its result to an exit code.
+//!
+//! Each subcommand has a file that turns what was typed into options, checks what only a whole command line can tell, and prints
+//! the result. Exit codes are those of docs/manual.md, "Exit codes".
+
+mod arguments;
+mod backup;
+mod cat;
+mod list;
+mod ls;
+mod restore;
+mod size;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use pileus::local::lock::Locked;
+
+use crate::console::Console;
+use arguments::{Arguments, Command};
+
+/// Everything was done.
+const DONE: u8 = 0;
+/// Nothing was published.
+const FAILED: u8 = 1;
+/// The command line was wrong.
+const USAGE: u8 = 2;
+/// Done, but some things could not be read or written, or a difference was found.
+const PROBLEMS: u8 = 3;
+/// Another run holds the lock.
+const LOCKED: u8 = 4;
+
+/// Why a command did not do its work.
+enum Failure {
+    /// The command line is wrong; the text says what to type instead.
+    Usage(String),
+    /// The run failed.
+    Run(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Run(error)
+    }
+}
+
+/// Parses the command line, runs the command and returns its exit code.
+pub(crate) fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return ExitCode::from(answer(&error)),
+    };
+    let console = Console::new(arguments.verbosity(), arguments.json);
+    let result = match &arguments.command {
+        Command::Backup(backup) => backup::run(backup, &console),
+        Command::Restore(restore) => restore::run(restore, &console),
+        Command::List(list) => list::run(list, &console),
+        Command::Ls(ls) => ls::run(ls, &console),
+        Command::Cat(cat) => cat::run(cat, &console),
+        Command::Verify(verify) => verify::run(verify, &console),
+    };
+    let result = result.and_then(|code| console.finish().map(|()| code).map_err(Failure::Run));
+    let code = result.unwrap_or_else(|failure| match failure {
+        Failure::Usage(text) => {
+            console.error(&text);
+            USAGE
+        }
+        Failure::Run(error) if is_broken_pipe(&error) => DONE,
+        Failure::Run(error) => {
+            console.error(&format!("{error:#}"));
+            if error.downcast_ref::<Locked>().is_some() {
+                LOCKED
+            } else {
+                FAILED
+            }
+        }
+    });
+    ExitCode::from(code)
+}
+
+/// Returns the exit code of a run that went through with this many problems.
+fn done_with(problems: u64) -> u8 {
+    if problems == 0 { DONE } else { PROBLEMS }
+}
+
+/// Whoever reads the output has seen enough (`pileus ls | head`); that is not an error of ours.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Answers a command line that does not parse: help as it is, a mistake in one line.
+fn answer(error: &clap::Error) -> u8 {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        // A closed standard output is the only way this fails, and then nobody is listening.
+        drop(error.print());
+        let asked = error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        return if asked { DONE } else { USAGE };
+    }
+    let text = error.render().to_string();
+    let told = text
+        .split("\n\n")
+        .filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more information"));
+    let words = told
+        .flat_map(str::split_whitespace)
+        .collect::<Vec<_>>()
+        .join(" ");
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+    let command = usage.map_or("pileus", |usage| {
+        if usage.starts_with("pileus <") {
+            "pileus"
+        } else {
+            usage
+        }
+    });
+    let command = command
+        .split_whitespace()
+        .take_while(|w| !w.starts_with(['-', '<', '[']))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let message = words.strip_prefix("error: ").unwrap_or(&words);
+    Console::new(crate::console::Verbosity::Normal, false)
+        .error(&format!("{message} (see: {command} --help)"));
+    USAGE
+}

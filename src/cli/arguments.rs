@@ -1,0 +1,242 @@
+//! The command line's definition: every subcommand, option and help text.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::console::Verbosity;
+
+/// Snapshot backups into plain tar segments.
+///
+/// The store is a directory to which files are only ever added. sha1sum verifies it, and bzip2 and tar open it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pileus",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Name each path
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+
+    /// Print nothing but errors and problems
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Print one JSON object a line, the last one a summary
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+impl Arguments {
+    pub(crate) fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Paths,
+            _ => Verbosity::Normal,
+        }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Backup(Backup),
+    Restore(Restore),
+    List(List),
+    Ls(Ls),
+    Cat(Cat),
+    Verify(Verify),
+}
+
+/// Make a snapshot of files and directories
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus backup --dest=/mnt/backup /home /etc")]
+pub(crate) struct Backup {
+    /// Directory of the store; made if only its last component is missing
+    #[arg(long, alias = "store", value_name = "DIR")]
+    pub(crate) dest: PathBuf,
+
+    /// What to back up: all PATHs absolute or all relative
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Name of this series of snapshots, such as home
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<String>,
+
+    /// Directory of the local state [default: the store itself]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) localdb: Option<PathBuf>,
+
+    /// Leave out what matches: * and ? stop at /, ** does not, a leading / anchors, a trailing / means directories only
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<String>,
+
+    /// bzip2, zstd, gzip or none, with a level: zstd:9 [default: bzip2]
+    #[arg(long, value_name = "CODEC[:LEVEL]")]
+    pub(crate) compression: Option<String>,
+
+    /// Send each segment through this shell command, such as "gpg -e -r KEY"
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) filter: Option<String>,
+
+    /// What the filter adds to file names, such as .gpg (known for common programs)
+    #[arg(long, value_name = "EXT")]
+    pub(crate) filter_extension: Option<String>,
+
+    /// Send the snapshot descriptor through this shell command, such as "gpg --clearsign"
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) signature_filter: Option<String>,
+
+    /// Close segments at about this size on disk
+    #[arg(long, value_name = "SIZE", default_value = "4M")]
+    pub(crate) segment_size: String,
+
+    /// Number of threads that compress [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+}
+
+/// Which snapshot of which store.
+#[derive(Debug, Args)]
+pub(crate) struct Snapshot {
+    /// Directory of the store
+    #[arg(long, alias = "store", value_name = "DIR")]
+    pub(crate) dest: PathBuf,
+
+    /// latest, a name, the beginning of one, or @TIME: @2026-11-01, @2026-11-01T12:00, @3d
+    #[arg(long, value_name = "S", default_value = "latest")]
+    pub(crate) snapshot: String,
+
+    /// Only snapshots of this series
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<String>,
+
+    /// Undo a filter that is not built in with this shell command, such as "gpg -d"
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) unfilter: Option<String>,
+}
+
+/// Bring files back from a snapshot
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: pileus restore --dest=/mnt/backup --target=/tmp/back home/user/letter.txt"
+)]
+pub(crate) struct Restore {
+    #[command(flatten)]
+    pub(crate) snapshot: Snapshot,
+
+    /// Directory to restore into; made if only its last component is missing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) target: PathBuf,
+
+    /// Restore only these, with all below them [default: everything]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Replace existing files: never, always, if-changed (size or time differ) or if-newer (the snapshot's is)
+    #[arg(long, value_name = "WHEN", default_value = "never")]
+    pub(crate) overwrite: String,
+
+    /// Set owners by number, not by name
+    #[arg(long, conflicts_with = "no_owner")]
+    pub(crate) numeric_owner: bool,
+
+    /// Do not set owners
+    #[arg(long)]
+    pub(crate) no_owner: bool,
+
+    /// Do not set extended attributes
+    #[arg(long)]
+    pub(crate) no_xattrs: bool,
+
+    /// Write zeros instead of leaving holes
+    #[arg(long)]
+    pub(crate) no_sparse: bool,
+
+    /// Number of threads that read segments [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+
+    /// Let this shell command check the signed descriptor on its standard input, such as "gpg --verify"
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) verify_signature: Option<String>,
+}
+
+/// List the snapshots of a store
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus list --dest=/mnt/backup")]
+pub(crate) struct List {
+    /// Directory of the store
+    #[arg(long, alias = "store", value_name = "DIR")]
+    pub(crate) dest: PathBuf,
+
+    /// Only snapshots of this series
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<String>,
+}
+
+/// List the entries of a snapshot
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus ls -l --dest=/mnt/backup home/user")]
+pub(crate) struct Ls {
+    #[command(flatten)]
+    pub(crate) snapshot: Snapshot,
+
+    /// Show type, mode, owner, size and time
+    #[arg(short, long)]
+    pub(crate) long: bool,
+
+    /// List only these, with all below them [default: everything]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// Print the contents of a file of a snapshot
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus cat --dest=/mnt/backup etc/fstab")]
+pub(crate) struct Cat {
+    #[command(flatten)]
+    pub(crate) snapshot: Snapshot,
+
+    /// The file
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+}
+
+/// Check a store without changing it
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus verify --dest=/mnt/backup --level=files")]
+pub(crate) struct Verify {
+    /// Directory of the store
+    #[arg(long, alias = "store", value_name = "DIR")]
+    pub(crate) dest: PathBuf,
+
+    /// all, latest, a name, the beginning of one, or @TIME
+    #[arg(long, value_name = "S", default_value = "all")]
+    pub(crate) snapshot: String,
+
+    /// Only snapshots of this series
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<String>,
+
+    /// sums (files of the store), objects (also all that is in them) or files (also all contents)
+    #[arg(long, value_name = "LEVEL", default_value = "sums")]
+    pub(crate) level: String,
+
+    /// Let this shell command check every descriptor on its standard input, such as "gpg --verify"
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) verify_signature: Option<String>,
+
+    /// Undo a filter that is not built in with this shell command, such as "gpg -d"
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) unfilter: Option<String>,
+}

@@ -1,0 +1,88 @@
+//! `pileus list`.
+
+use pileus::format::descriptor::Descriptor;
+use pileus::format::snapshot_name::SnapshotName;
+use pileus::store::catalog::Catalog;
+use serde_json::{Value, json};
+
+use super::arguments::List;
+use super::{Failure, done_with, size};
+use crate::console::Console;
+
+/// Prints a line for each snapshot, oldest first. A descriptor that cannot be used is a problem, not the end of the list.
+pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
+    let catalog = Catalog::open(&arguments.dest)?;
+    let wanted = |name: &&SnapshotName| {
+        arguments
+            .scheme
+            .as_ref()
+            .is_none_or(|scheme| name.scheme() == scheme)
+    };
+    let names: Vec<_> = catalog.snapshots().filter(wanted).collect();
+    let width = names
+        .iter()
+        .map(|name| name.to_string().len())
+        .max()
+        .unwrap_or(0)
+        .max("SNAPSHOT".len());
+    if !names.is_empty() && !console.is_json() {
+        console.line(&format!(
+            "{:width$}  {:<20} {:>9} {:>10} {:>10}  NOTES",
+            "SNAPSHOT", "TIME (UTC)", "ENTRIES", "SOURCE", "ADDED"
+        ))?;
+    }
+    let mut problems = 0;
+    for &name in &names {
+        match catalog.descriptor(name) {
+            Ok(descriptor) if console.is_json() => {
+                console.line(&object(name, &descriptor).to_string())?;
+            }
+            Ok(descriptor) => console.line(&row(name, &descriptor, width))?,
+            Err(error) => {
+                console.problem(&name.to_string(), &format!("{error:#}"));
+                problems += 1;
+            }
+        }
+    }
+    console.summary(&json!({ "type": "summary", "command": "list", "snapshots": names.len(), "problems": problems }));
+    if names.is_empty() {
+        console.tell(&format!("no snapshots in {}", arguments.dest.display()));
+    }
+    Ok(done_with(problems))
+}
+
+/// Snapshots of the older programs do not say what they hold; `-` stands for that.
+fn row(name: &SnapshotName, descriptor: &Descriptor, width: usize) -> String {
+    let totals = descriptor.totals;
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let time = descriptor.date.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let entries = or_dash(totals.map(|t| t.entries.to_string()));
+    let source = or_dash(totals.map(|t| size::show(t.source_bytes)));
+    let added = or_dash(totals.map(|t| size::show(t.added_disk_bytes)));
+    let notes = [
+        (name.is_checkpoint(), "checkpoint"),
+        (descriptor.signed, "signed"),
+    ];
+    let notes: Vec<_> = notes
+        .iter()
+        .filter(|(holds, _)| *holds)
+        .map(|(_, note)| *note)
+        .collect();
+    let line = format!(
+        "{:width$}  {time:<20} {entries:>9} {source:>10} {added:>10}  {}",
+        name.to_string(),
+        notes.join(" ")
+    );
+    line.trim_end().to_owned()
+}
+
+fn object(name: &SnapshotName, descriptor: &Descriptor) -> Value {
+    let totals = descriptor.totals;
+    json!({
+        "type": "snapshot", "snapshot": name.to_string(), "scheme": name.scheme(), "time": descriptor.date.to_string(),
+        "entries": totals.map(|t| t.entries), "source_bytes": totals.map(|t| t.source_bytes),
+        "added_data_bytes": totals.map(|t| t.added_data_bytes), "added_disk_bytes": totals.map(|t| t.added_disk_bytes),
+        "segments": descriptor.segments.len(), "producer": descriptor.producer,
+        "checkpoint": name.is_checkpoint(), "signed": descriptor.signed,
+    })
+}

@@ -1,0 +1,87 @@
+//! `pileus restore`.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use pileus::backup::entry_path;
+use pileus::restore::{self, Overwrite, OwnerPolicy, RestoreOptions, RestoreReport};
+use pileus::snapshot;
+use pileus::store::catalog::Catalog;
+use serde_json::json;
+
+use super::arguments::Restore;
+use super::{Failure, done_with, size};
+use crate::console::Console;
+
+pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure> {
+    let overwrite = overwrite(&arguments.overwrite).map_err(Failure::Usage)?;
+    let paths = arguments
+        .paths
+        .iter()
+        .map(|path| entry_path(path))
+        .collect::<Result<_, _>>()
+        .map_err(Failure::Usage)?;
+    let jobs = super::backup::jobs(arguments.jobs).map_err(Failure::Usage)?;
+    let catalog = Catalog::open(&arguments.snapshot.dest)?;
+    let snapshot = snapshot::choose(
+        &catalog,
+        &arguments.snapshot.snapshot,
+        arguments.snapshot.scheme.as_deref(),
+        Timestamp::now(),
+    )?;
+    let options = RestoreOptions {
+        store: arguments.snapshot.dest.clone(),
+        snapshot,
+        target: arguments.target.clone(),
+        paths,
+        overwrite,
+        owner: owner(arguments),
+        xattrs: !arguments.no_xattrs,
+        sparse: !arguments.no_sparse,
+        jobs,
+        verify_signature: arguments.verify_signature.clone(),
+        unfilter: arguments.snapshot.unfilter.clone(),
+    };
+    let begun = Instant::now();
+    let report = restore::run(&options, console)?;
+    summarize(&report, begun.elapsed().as_secs_f64(), console);
+    Ok(done_with(report.problems))
+}
+
+fn overwrite(text: &str) -> Result<Overwrite, String> {
+    match text {
+        "never" => Ok(Overwrite::Never),
+        "always" => Ok(Overwrite::Always),
+        "if-changed" => Ok(Overwrite::IfChanged),
+        "if-newer" => Ok(Overwrite::IfNewer),
+        other => Err(format!(
+            "--overwrite={other} is unknown: use never, always, if-changed or if-newer"
+        )),
+    }
+}
+
+fn owner(arguments: &Restore) -> OwnerPolicy {
+    match (arguments.no_owner, arguments.numeric_owner) {
+        (true, _) => OwnerPolicy::Keep,
+        (_, true) => OwnerPolicy::Numbers,
+        _ => OwnerPolicy::Names,
+    }
+}
+
+fn summarize(report: &RestoreReport, seconds: f64, console: &Console) {
+    console.summary(&json!({
+        "type": "summary", "command": "restore", "snapshot": report.snapshot.to_string(), "entries": report.entries,
+        "bytes": report.bytes, "problems": report.problems, "seconds": seconds,
+    }));
+    let problems = if report.problems > 0 {
+        format!(", {} problems, named above", report.problems)
+    } else {
+        String::new()
+    };
+    console.tell_terminal(&format!(
+        "restored {} entries, {}, from {} in {seconds:.1} s{problems}",
+        report.entries,
+        size::show(report.bytes),
+        report.snapshot
+    ));
+}

@@ -1,0 +1,199 @@
+//! All that the binary prints: problems and errors to standard error, one line each; paths, tables and JSON to standard output.
+//!
+//! Bytes that came from a file system or a store are escaped before they reach a terminal ([`escape`]). In JSON, paths are text
+//! in which every byte that is not valid UTF-8, and `%` itself, is written `%xx` (docs/manual.md, "JSON").
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard};
+
+use anyhow::{Context, Result};
+use pileus::format::escape;
+use pileus::monitor::{Event, Monitor};
+use serde_json::{Value, json};
+
+/// How much is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    /// Errors and problems.
+    Quiet,
+    /// Also notes, and a summary on a terminal.
+    Normal,
+    /// Also each path.
+    Paths,
+}
+
+/// Prints for one run; safe to use from several threads.
+pub(crate) struct Console {
+    verbosity: Verbosity,
+    json: bool,
+    output: Mutex<Output>,
+}
+
+struct Output {
+    stdout: BufWriter<io::Stdout>,
+    /// The first error of writing to standard output; it ends the run at its next check.
+    failed: Option<io::Error>,
+}
+
+impl Console {
+    pub(crate) fn new(verbosity: Verbosity, json: bool) -> Self {
+        let output = Output {
+            stdout: BufWriter::with_capacity(32 << 10, io::stdout()),
+            failed: None,
+        };
+        Self {
+            verbosity,
+            json,
+            output: Mutex::new(output),
+        }
+    }
+
+    /// Tells whether results are to be printed as JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints a line to standard output.
+    pub(crate) fn line(&self, text: &str) -> Result<()> {
+        self.bytes(text.as_bytes())?;
+        self.bytes(b"\n")
+    }
+
+    /// Writes bytes to standard output as they are.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        let mut output = self.lock();
+        if let Some(error) = output.failed.take() {
+            return Err(error).context("cannot write to standard output");
+        }
+        output
+            .stdout
+            .write_all(bytes)
+            .context("cannot write to standard output")
+    }
+
+    /// Prints a line for people, unless told to be quiet or to print JSON.
+    pub(crate) fn tell(&self, text: &str) {
+        if self.verbosity != Verbosity::Quiet && !self.json {
+            self.keep_error(|console| console.line(text));
+        }
+    }
+
+    /// Prints a line for people if they are watching: cron should stay silent on success.
+    pub(crate) fn tell_terminal(&self, text: &str) {
+        if io::stdout().is_terminal() {
+            self.tell(text);
+        }
+    }
+
+    /// Prints what failed for one thing of a run that goes on; both texts are safe to show.
+    pub(crate) fn problem(&self, subject: &str, reason: &str) {
+        self.summary(&json!({ "type": "problem", "subject": subject, "reason": reason }));
+        self.to_stderr(&format!("{subject}: {reason}"));
+    }
+
+    /// Prints a JSON object, if JSON was asked for.
+    pub(crate) fn summary(&self, value: &Value) {
+        if self.json {
+            self.keep_error(|console| console.line(&value.to_string()));
+        }
+    }
+
+    /// Prints an error of the whole run; in JSON too, so that a reader of standard output sees why there is no summary.
+    pub(crate) fn error(&self, text: &str) {
+        let text = text.replace('\n', " ");
+        if self.json {
+            self.keep_error(|console| {
+                console.line(&json!({ "type": "error", "message": text }).to_string())
+            });
+            self.keep_error(Self::finish);
+        }
+        self.to_stderr(&text);
+    }
+
+    /// Flushes standard output; fails if anything could not be written.
+    pub(crate) fn finish(&self) -> Result<()> {
+        let mut output = self.lock();
+        if let Some(error) = output.failed.take() {
+            return Err(error).context("cannot write to standard output");
+        }
+        output
+            .stdout
+            .flush()
+            .context("cannot write to standard output")
+    }
+
+    fn to_stderr(&self, text: &str) {
+        // What was printed before comes first, also where both go to one place.
+        let mut output = self.lock();
+        let flushed = output.stdout.flush();
+        output.failed = output.failed.take().or(flushed.err());
+        // If standard error is gone, there is nobody left to tell.
+        drop(writeln!(io::stderr(), "pileus: {text}"));
+    }
+
+    fn keep_error(&self, print: impl FnOnce(&Self) -> Result<()>) {
+        if let Err(error) = print(self) {
+            self.lock().failed = error.downcast::<io::Error>().ok();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Output> {
+        self.output
+            .lock()
+            .expect("no thread panics while it prints")
+    }
+}
+
+impl Monitor for Console {
+    fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Path { status, path } if self.verbosity == Verbosity::Paths => {
+                let line = if self.json {
+                    json!({ "type": "path", "status": status.to_string(), "path": json_text(path.as_bytes()) }).to_string()
+                } else {
+                    format!("[{status}] {path}")
+                };
+                self.keep_error(|console| console.line(&line));
+            }
+            Event::Path { .. } => {}
+            Event::Note(text) => {
+                if self.json {
+                    self.summary(&json!({ "type": "note", "message": text }));
+                } else if self.verbosity == Verbosity::Paths {
+                    self.keep_error(|console| console.line(text));
+                }
+            }
+            Event::Problem(problem) => {
+                let subject = json_text(&problem.subject);
+                self.summary(
+                    &json!({ "type": "problem", "subject": subject, "reason": problem.reason }),
+                );
+                self.to_stderr(&format!("{}: {}", escape(&problem.subject), problem.reason));
+            }
+        }
+    }
+}
+
+/// Returns bytes as text that can be turned back into them: `%` and what is not UTF-8 become `%xx`.
+pub(crate) fn json_text(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(&chunk.valid().replace('%', "%25"));
+        for byte in chunk.invalid() {
+            write!(text, "%{byte:02x}").expect("a String takes all text");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_text_can_be_turned_back() {
+        assert_eq!(json_text("naïve\n100%".as_bytes()), "naïve\n100%25");
+        assert_eq!(json_text(b"\xff\xfe%ff"), "%ff%fe%25ff");
+    }
+}

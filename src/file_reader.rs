@@ -1,0 +1,139 @@
+//! The contents of one file of a snapshot, front to back, checked on the way.
+
+use anyhow::{Result, bail};
+
+use crate::format::checksum::Hasher;
+use crate::format::entry::{FileContents, parse_data};
+use crate::format::object_ref::DataRef;
+use crate::store::object_cache::ObjectCache;
+
+/// Deepest nesting of `data: @reference`.
+const DEPTH_MAX: usize = 3;
+
+/// Most references of one file: enough for a file of 16 TiB, and a bound on what a hostile store can make of a few bytes.
+const REFERENCES_MAX: usize = 16 << 20;
+
+/// A stretch of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'d> {
+    /// These bytes.
+    Bytes(&'d [u8]),
+    /// That many null bytes.
+    Zeros(u64),
+}
+
+impl Part<'_> {
+    /// Returns the number of bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Zeros(count) => *count,
+        }
+    }
+}
+
+/// Hands the contents of a file to `take`, part by part. It is an error, told only at the end, if they are not what size and
+/// checksum say.
+pub fn read(
+    contents: &FileContents,
+    objects: &mut ObjectCache<'_>,
+    take: &mut dyn FnMut(Part<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut hasher = contents
+        .checksum
+        .map(|checksum| Hasher::new(checksum.algorithm()));
+    let mut length = 0_u64;
+    for reference in expand(contents.data.clone(), objects)? {
+        let bytes;
+        let part = match reference {
+            DataRef::Zero(count) => Part::Zeros(count),
+            DataRef::Object(reference) | DataRef::Indirect(reference) => {
+                bytes = objects.get(&reference)?;
+                Part::Bytes(&bytes)
+            }
+        };
+        match length
+            .checked_add(part.length())
+            .filter(|&end| end <= contents.size)
+        {
+            Some(end) => length = end,
+            None => bail!(
+                "its references add up to more than its size of {} bytes",
+                contents.size
+            ),
+        }
+        if let Some(hasher) = &mut hasher {
+            hash(hasher, part);
+        }
+        take(part)?;
+    }
+    if length != contents.size {
+        bail!(
+            "its references add up to {length} bytes, its size is {}",
+            contents.size
+        );
+    }
+    if let Some((wanted, hasher)) = contents.checksum.zip(hasher) {
+        let found = hasher.finish();
+        if found != wanted {
+            bail!("its contents are damaged: checksum {found}, wanted {wanted}");
+        }
+    }
+    Ok(())
+}
+
+/// Replaces `@reference`s in a file's data by the references that they lead to.
+pub fn expand(data: Vec<DataRef>, objects: &mut ObjectCache<'_>) -> Result<Vec<DataRef>> {
+    if !data
+        .iter()
+        .any(|reference| matches!(reference, DataRef::Indirect(_)))
+    {
+        return Ok(data);
+    }
+    let mut expanded = Vec::new();
+    expand_into(&mut expanded, data, objects, DEPTH_MAX)?;
+    Ok(expanded)
+}
+
+fn expand_into(
+    expanded: &mut Vec<DataRef>,
+    data: Vec<DataRef>,
+    objects: &mut ObjectCache<'_>,
+    depth: usize,
+) -> Result<()> {
+    for reference in data {
+        match reference {
+            DataRef::Indirect(_) if depth == 0 => {
+                bail!("its references are nested more than {DEPTH_MAX} deep")
+            }
+            DataRef::Indirect(reference) => expand_into(
+                expanded,
+                parse_data(&objects.get(&reference)?)?,
+                objects,
+                depth - 1,
+            )?,
+            other => expanded.push(other),
+        }
+        if expanded.len() > REFERENCES_MAX {
+            bail!("it has more than {REFERENCES_MAX} references");
+        }
+    }
+    Ok(())
+}
+
+fn hash(hasher: &mut Hasher, part: Part<'_>) {
+    match part {
+        Part::Bytes(bytes) => hasher.update(bytes),
+        Part::Zeros(mut count) => {
+            const ZEROS: &[u8] = &[0; 64 << 10];
+            while count > 0 {
+                let step = usize::try_from(count)
+                    .unwrap_or(usize::MAX)
+                    .min(ZEROS.len());
+                hasher.update(&ZEROS[..step]);
+                count -= step as u64;
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The metadata log of a snapshot: a stream of entries in path order, stored as pieces that a root object lists.
+//!
+//! docs/format.md, "Metadata log". Writing: stanzas gather to a piece of about 64 KiB, each piece is one object, and the root has
+//! one `@reference` line for each. Reading follows references three deep, as every reader of the lineage does, and is total: a
+//! damaged piece or stanza is one [`LogError`], and the entries behind it are still read.
+
+use anyhow::Result;
+
+use crate::format::checksum::{Algorithm, Checksum};
+use crate::format::entry::{Entry, stanza_path};
+use crate::format::object_ref::{ObjectRef, Slice};
+use crate::format::stanza::{LogItem, LogItems, Stanza};
+use crate::store::object_cache::ObjectCache;
+use crate::store::pool::Pool;
+use crate::store::segment_writer::SegmentWriter;
+
+/// A piece is stored once it has at least this many bytes.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Deepest nesting of references, the root counted: root, piece, reused piece.
+const DEPTH_MAX: usize = 3;
+
+/// Writes the metadata log of one snapshot.
+pub struct MetadataLogWriter {
+    segments: SegmentWriter,
+    piece: Vec<u8>,
+    root: Vec<u8>,
+}
+
+impl MetadataLogWriter {
+    /// Starts a log whose objects go into `segments`.
+    #[must_use]
+    pub fn new(segments: SegmentWriter) -> Self {
+        Self {
+            segments,
+            piece: Vec::with_capacity(2 * PIECE_BYTES),
+            root: Vec::new(),
+        }
+    }
+
+    /// Appends an entry; the caller keeps path order.
+    pub fn append(&mut self, pool: &Pool, entry: &Entry) -> Result<()> {
+        entry.encode(&mut self.piece);
+        if self.piece.len() >= PIECE_BYTES {
+            self.store_piece(pool)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Stores what is left and the root; returns the reference to the root and the group's writer, closed.
+    pub fn finish(mut self, pool: &Pool) -> Result<(ObjectRef, SegmentWriter)> {
+        if !self.piece.is_empty() {
+            self.store_piece(pool)?;
+        }
+        let root = store_object(&mut self.segments, pool, &self.root)?;
+        self.segments.close(pool)?;
+        Ok((root, self.segments))
+    }
+
+    fn store_piece(&mut self, pool: &Pool) -> Result<()> {
+        let reference = store_object(&mut self.segments, pool, &self.piece)?;
+        self.piece.clear();
+        self.root.push(b'@');
+        reference.encode(&mut self.root);
+        self.root.push(b'\n');
+        Ok(())
+    }
+}
+
+/// Metadata references carry the checksum of the object, and `[n]` where `n` is its exact length (docs/format.md, "What is written").
+fn store_object(segments: &mut SegmentWriter, pool: &Pool, data: &[u8]) -> Result<ObjectRef> {
+    let object = segments.append(pool, data)?;
+    let checksum = Some(Checksum::of(Algorithm::Sha1, data));
+    Ok(ObjectRef {
+        object,
+        checksum,
+        slice: Slice::First(data.len() as u64),
+    })
+}
+
+/// A part of a metadata log that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogError {
+    /// The path of the entry, or the object, as bytes.
+    pub subject: Vec<u8>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Reads the entries of a metadata log in the order they stand.
+pub struct MetadataLogReader<'a, 'c> {
+    objects: &'a mut ObjectCache<'c>,
+    stack: Vec<Open>,
+    next: Option<ObjectRef>,
+    visited: Option<&'a mut dyn FnMut(&ObjectRef)>,
+}
+
+/// An object that is being read.
+struct Open {
+    text: Vec<u8>,
+    position: usize,
+}
+
+impl<'a, 'c> MetadataLogReader<'a, 'c> {
+    /// Starts at the root that a descriptor names.
+    pub fn new(objects: &'a mut ObjectCache<'c>, root: ObjectRef) -> Self {
+        Self {
+            objects,
+            stack: Vec::new(),
+            next: Some(root),
+            visited: None,
+        }
+    }
+
+    /// Calls `visited` with the reference of every object of the log, the root first.
+    #[must_use]
+    pub fn watch(self, visited: &'a mut dyn FnMut(&ObjectRef)) -> Self {
+        Self {
+            visited: Some(visited),
+            ..self
+        }
+    }
+
+    fn descend(&mut self, reference: &ObjectRef) -> Result<(), LogError> {
+        let error = |reason| LogError {
+            subject: reference.object.to_string().into_bytes(),
+            reason,
+        };
+        if self.stack.len() >= DEPTH_MAX {
+            return Err(error(format!(
+                "metadata references are nested more than {DEPTH_MAX} deep"
+            )));
+        }
+        if let Some(visited) = &mut self.visited {
+            visited(reference);
+        }
+        let text = self
+            .objects
+            .get(reference)
+            .map_err(|e| error(format!("part of the metadata log is lost: {e:#}")))?;
+        self.stack.push(Open { text, position: 0 });
+        Ok(())
+    }
+}
+
+impl Iterator for MetadataLogReader<'_, '_> {
+    type Item = Result<Entry, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(reference) = self.next.take()
+                && let Err(error) = self.descend(&reference)
+            {
+                return Some(Err(error));
+            }
+            let open = self.stack.last_mut()?;
+            let mut items = LogItems::new(&open.text[open.position..]);
+            let item = items.next();
+            open.position = open.text.len() - items.rest().len();
+            match item {
+                None => drop(self.stack.pop()),
+                Some(Ok(LogItem::Reference(reference))) => self.next = Some(reference),
+                Some(Ok(LogItem::Stanza(stanza))) => return Some(interpret(&stanza)),
+                Some(Err(e)) => {
+                    return Some(Err(LogError {
+                        subject: b"metadata log".to_vec(),
+                        reason: e.to_string(),
+                    }));
+                }
+            }
+        }
+    }
+}
+
+fn interpret(stanza: &Stanza<'_>) -> Result<Entry, LogError> {
+    Entry::from_stanza(stanza).map_err(|e| {
+        let subject = match stanza_path(stanza) {
+            Ok(path) => path.as_bytes().to_vec(),
+            Err(_) => stanza
+                .get("name")
+                .or_else(|| stanza.get("path"))
+                .unwrap_or(b"metadata log")
+                .to_vec(),
+        };
+        LogError {
+            subject,
+            reason: format!("cannot use its entry: {e}"),
+        }
+    })
+}

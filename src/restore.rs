@@ -1,0 +1,348 @@
+//! Brings a snapshot back: the conductor of `pileus restore`.
+//!
+//! 1. The metadata log is read once, in path order ([`planner`]): directories, links and special files are made; of files with
+//!    contents only their entries and references are kept, on disk ([`spool`], [`tasks`]).
+//! 2. The references, sorted by segment, are worked off by several workers ([`worker`]); each segment is read once.
+//! 3. What needs everything else comes last: hard links, then the attributes of directories, deepest first.
+//!
+//! Only the store is read, never local state. Nothing is trusted: everything below the target is reached through directory
+//! descriptors without following links ([`target`]), and contents are compared with their checksums before a file keeps its name.
+//! Whatever cannot be restored is a problem of its own entry; everything else is.
+
+pub(crate) mod attributes;
+mod collision;
+mod contents;
+mod planner;
+mod spool;
+pub(crate) mod target;
+mod tasks;
+mod worker;
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Result, anyhow, bail};
+use nix::unistd::geteuid;
+
+use crate::chosen::Chosen;
+use crate::format::entry::Entry;
+use crate::format::object_ref::SegmentId;
+use crate::format::path::EntryPath;
+use crate::format::snapshot_name::SnapshotName;
+use crate::metadata_log::MetadataLogReader;
+use crate::monitor::{Counter, Monitor, PathStatus};
+use crate::snapshot;
+use crate::sorter::Sorted;
+use crate::store::catalog::Catalog;
+use crate::store::object_cache::ObjectCache;
+
+pub use attributes::OwnerPolicy;
+pub use collision::Overwrite;
+
+use attributes::{AttributePolicy, Attributes};
+use contents::Opened;
+use planner::{Plan, Planner};
+use target::{DirCursor, Target};
+use tasks::Task;
+use worker::{Batch, Unfinished, Worker};
+
+/// What a restore does.
+#[derive(Clone, Debug)]
+pub struct RestoreOptions {
+    /// The store.
+    pub store: PathBuf,
+    /// The snapshot.
+    pub snapshot: SnapshotName,
+    /// Where to; made if only its last component is missing.
+    pub target: PathBuf,
+    /// Entries to restore, with all below them; everything if there are none.
+    pub paths: Vec<EntryPath>,
+    /// What happens to existing files.
+    pub overwrite: Overwrite,
+    /// Who owns what is restored.
+    pub owner: OwnerPolicy,
+    /// Whether extended attributes are restored.
+    pub xattrs: bool,
+    /// Whether long runs of zeros become holes.
+    pub sparse: bool,
+    /// Number of workers that read segments.
+    pub jobs: usize,
+    /// Shell command that has to accept the descriptor's signature.
+    pub verify_signature: Option<String>,
+    /// Shell command that undoes a filter which no built-in codec knows.
+    pub unfilter: Option<String>,
+}
+
+impl RestoreOptions {
+    fn replaces(&self) -> bool {
+        self.overwrite == Overwrite::Always
+    }
+}
+
+/// What a restore did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreReport {
+    /// The snapshot that was restored.
+    pub snapshot: SnapshotName,
+    /// Number of entries brought back.
+    pub entries: u64,
+    /// Bytes of their contents, holes included.
+    pub bytes: u64,
+    /// Number of problems told on the way.
+    pub problems: u64,
+}
+
+/// Restores a snapshot. An error means that the restore did not go through; problems of single entries are counted in the report.
+pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreReport> {
+    let catalog = Catalog::open(&options.store)?;
+    let descriptor = snapshot::open(
+        &catalog,
+        &options.snapshot,
+        options.verify_signature.as_deref(),
+    )?;
+    let target = Target::open(&options.target)?;
+    let monitor = Counter::new(monitor);
+    let restorer = Restorer::new(options, &target, &monitor);
+    let mut objects = ObjectCache::new(&catalog, options.unfilter.as_deref());
+
+    let mut planner = Planner::new(&restorer, &options.target)?;
+    let mut chosen = Chosen::new(&options.paths);
+    let mut found = 0_u64;
+    let (log_objects, data_objects) = (
+        &mut objects,
+        &mut ObjectCache::new(&catalog, options.unfilter.as_deref()),
+    );
+    for item in MetadataLogReader::new(log_objects, descriptor.root) {
+        found += u64::from(item.is_ok());
+        planner.add(item, &mut chosen, data_objects)?;
+    }
+    if found == 0 {
+        bail!(
+            "nothing of the metadata of snapshot {} can be read",
+            options.snapshot
+        );
+    }
+    if !options.paths.is_empty() && chosen.unmet().count() == options.paths.len() {
+        let first = chosen.unmet().next().expect("there is a PATH");
+        bail!(
+            "there is no {first} in snapshot {}: pileus ls shows what there is",
+            options.snapshot
+        );
+    }
+    for path in chosen.unmet() {
+        restorer.problem(
+            path.as_bytes(),
+            format_args!("is not in snapshot {}", options.snapshot),
+        );
+    }
+
+    let mut plan = planner.finish()?;
+    restorer.write_contents(&mut plan, &catalog)?;
+    for &place in &plan.sequential {
+        worker::restore_sequentially(&restorer, &plan.spool, place, &mut objects)?;
+    }
+    restorer.make_links(&plan)?;
+    restorer.finish_directories(&plan)?;
+    restorer.note_skipped();
+    Ok(RestoreReport {
+        snapshot: options.snapshot.clone(),
+        entries: restorer.entries.load(Ordering::Relaxed),
+        bytes: restorer.bytes.load(Ordering::Relaxed),
+        problems: monitor.problems(),
+    })
+}
+
+/// What all parts of a restore share.
+pub(crate) struct Restorer<'t> {
+    options: &'t RestoreOptions,
+    target: &'t Target,
+    monitor: &'t Counter<'t>,
+    attributes: Attributes,
+    entries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl<'t> Restorer<'t> {
+    fn new(options: &'t RestoreOptions, target: &'t Target, monitor: &'t Counter<'t>) -> Self {
+        let policy = AttributePolicy {
+            owner: options.owner,
+            xattrs: options.xattrs,
+            privileged: geteuid().is_root(),
+        };
+        let (entries, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self {
+            options,
+            target,
+            monitor,
+            attributes: Attributes::new(policy),
+            entries,
+            bytes,
+        }
+    }
+
+    fn problem(&self, subject: &[u8], reason: impl std::fmt::Display) {
+        self.monitor.problem(subject, reason);
+    }
+
+    /// Counts an entry that is back in its place.
+    fn restored(&self, path: &EntryPath, bytes: u64) {
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.monitor.path(PathStatus::Restored, path);
+    }
+
+    fn give_attributes(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        file: Option<BorrowedFd<'_>>,
+        entry: &Entry,
+    ) {
+        for reason in self.attributes.apply(parent, name, file, entry) {
+            self.problem(entry.path.as_bytes(), reason);
+        }
+    }
+
+    /// Checks a file that has all its contents and gives it its attributes.
+    fn complete(&self, cursor: &mut DirCursor<'_>, opened: &Opened, entry: &Entry) {
+        let verified = worker::checksum(entry).map_or(Ok(()), |wanted| opened.verify(&wanted));
+        match verified {
+            Ok(()) => self.complete_verified(cursor, opened, entry),
+            Err(reason) => {
+                let aside = opened.set_aside(cursor);
+                self.problem(entry.path.as_bytes(), format_args!("{reason}; {aside}"));
+            }
+        }
+    }
+
+    /// Gives a file whose contents have been compared its attributes.
+    fn complete_verified(&self, cursor: &mut DirCursor<'_>, opened: &Opened, entry: &Entry) {
+        let (parent, name) = entry.path.split();
+        match cursor.enter(parent) {
+            Ok(parent) => {
+                self.give_attributes(parent, name, Some(opened.file.as_fd()), entry);
+                self.restored(&entry.path, opened.work.size);
+            }
+            Err(error) => self.problem(
+                entry.path.as_bytes(),
+                format_args!("its attributes are lost: {error}"),
+            ),
+        }
+    }
+
+    /// Works off the tasks with several workers.
+    fn write_contents(&self, plan: &mut Plan, catalog: &Catalog) -> Result<()> {
+        let unfinished = Unfinished::default();
+        let (sender, receiver) = sync_channel::<Batch>(1);
+        let receiver = Mutex::new(receiver);
+        let Plan {
+            spool,
+            tasks,
+            segments,
+            ..
+        } = plan;
+        let spool = &*spool;
+        thread::scope(|scope| {
+            let start_worker = |_| {
+                scope.spawn(|| {
+                    work(
+                        &mut Worker::new(self, spool, catalog, &unfinished),
+                        &receiver,
+                    )
+                })
+            };
+            let workers: Vec<_> = (0..self.options.jobs.max(1)).map(start_worker).collect();
+            let sent = send_all(tasks, segments, &sender);
+            drop(sender);
+            let ended = workers.into_iter().map(|worker| {
+                worker
+                    .join()
+                    .unwrap_or_else(|_| Err(anyhow!("a worker thread panicked")))
+            });
+            // A worker's own error says more than the queue that it left behind.
+            ended.collect::<Result<Vec<()>>>().and(sent)
+        })
+    }
+
+    fn make_links(&self, plan: &Plan) -> Result<()> {
+        let (mut from, mut to) = (DirCursor::new(self.target), DirCursor::new(self.target));
+        for &(place, first) in &plan.links {
+            let ((path, work), (first, _)) = (plan.spool.path(place)?, plan.spool.path(first)?);
+            let ((parent, name), (first_parent, first_name)) = (path.split(), first.split());
+            let linked = from.enter(first_parent).and_then(|from_fd| {
+                let to_fd = to.enter(parent)?;
+                if work.replace {
+                    target::remove(to_fd, name)?;
+                }
+                target::hard_link(from_fd, first_name, to_fd, name)
+            });
+            match linked {
+                Ok(()) => self.restored(&path, 0),
+                Err(error) => self.problem(
+                    path.as_bytes(),
+                    format_args!("cannot be linked to {first}: {error}"),
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives directories their attributes, the deepest first: making anything in one changes its times.
+    fn finish_directories(&self, plan: &Plan) -> Result<()> {
+        let mut cursor = DirCursor::new(self.target);
+        for &place in plan.directories.iter().rev() {
+            let (entry, _) = plan.spool.entry(place)?;
+            let (parent, name) = entry.path.split();
+            match cursor.enter(parent) {
+                Ok(parent) => {
+                    self.give_attributes(parent, name, None, &entry);
+                    self.restored(&entry.path, 0);
+                }
+                Err(error) => self.problem(
+                    entry.path.as_bytes(),
+                    format_args!("its attributes are lost: {error}"),
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    fn note_skipped(&self) {
+        let skipped = self.attributes.skipped_xattrs();
+        if skipped > 0 {
+            self.monitor.note(&format!(
+                "{skipped} extended attributes that only root may set are left out"
+            ));
+        }
+    }
+}
+
+fn send_all(
+    tasks: &mut Sorted<Task>,
+    segments: &[SegmentId],
+    sender: &SyncSender<Batch>,
+) -> Result<()> {
+    while let Some(batch) = worker::next_batch(tasks, segments)? {
+        sender
+            .send(batch)
+            .map_err(|_| anyhow!("all workers have ended"))?;
+    }
+    Ok(())
+}
+
+fn work(worker: &mut Worker<'_, '_>, batches: &Mutex<Receiver<Batch>>) -> Result<()> {
+    loop {
+        let batch = batches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
+        match batch {
+            Ok(batch) => worker.restore(&batch)?,
+            Err(_) => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Gives a restored file its attributes: owner, then extended attributes, then mode, then times.
+//!
+//! The order is forced. A change of owner clears the set-id bits and the capabilities, so it comes first; a mode may take away
+//! the write permission that setting an attribute needs, so it comes after; everything touches the times. An access control
+//! list and the mode describe the same bits, and a mode set after the list it was read with leaves the list as it was.
+//!
+//! The set-user-id and set-group-id bits are set only for the owner they were stored with: on a file that stayed somebody
+//! else's they would hand out that one's rights. Where they are left out, nothing is reported, as with `tar`.
+//!
+//! A file without an open descriptor is pinned (`O_PATH`) and reached through `/proc/self/fd`: a device or named pipe is never
+//! opened, and a name that is swapped in between does not send one file's attributes to another. Whatever is reached has to be
+//! of the entry's type. Numbers of users and groups inside access control lists are never translated by name.
+
+mod names;
+mod subject;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::sys::stat::{FileStat, SFlag};
+
+use self::names::NameCache;
+use self::subject::Subject;
+use super::target;
+use crate::format::entry::{Entry, EntryKind, FileTime};
+use crate::format::escape;
+
+const SET_USER_ID: u32 = 0o4000;
+const SET_GROUP_ID: u32 = 0o2000;
+
+/// Prefix of the extended attributes that hold access control lists.
+const ACL_PREFIX: &[u8] = b"system.posix_acl_";
+
+/// Who owns what is restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerPolicy {
+    /// Whoever restores; no set-id bit survives.
+    Keep,
+    /// The stored numbers.
+    Numbers,
+    /// The numbers that the stored names have on this machine; the stored number where a name is unknown here.
+    Names,
+}
+
+/// What is restored beside contents, mode and times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttributePolicy {
+    pub(crate) owner: OwnerPolicy,
+    pub(crate) xattrs: bool,
+    /// Whether owners, and the attributes which only root may set, are worth trying.
+    pub(crate) privileged: bool,
+}
+
+/// Sets attributes according to one policy; shared by all threads.
+pub(crate) struct Attributes {
+    policy: AttributePolicy,
+    users: NameCache,
+    groups: NameCache,
+    skipped_xattrs: AtomicU64,
+}
+
+impl Attributes {
+    pub(crate) fn new(policy: AttributePolicy) -> Self {
+        Self {
+            policy,
+            users: NameCache::of_users(),
+            groups: NameCache::of_groups(),
+            skipped_xattrs: AtomicU64::new(0),
+        }
+    }
+
+    /// Sets everything that can be set and returns a sentence for each thing that could not, none if all is well.
+    ///
+    /// Works on `file` if there is one (any descriptor of it, `O_PATH` included), else on `name` in `parent`.
+    pub(crate) fn apply(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        file: Option<BorrowedFd<'_>>,
+        entry: &Entry,
+    ) -> Vec<String> {
+        let mut problems = Vec::new();
+        let outcome = match file {
+            Some(fd) => self.apply_to(fd, entry, &mut problems),
+            None => target::pin(parent, name)
+                .and_then(|fd| self.apply_to(fd.as_fd(), entry, &mut problems)),
+        };
+        if let Err(e) = outcome {
+            problems.push(format!("cannot reach it to set its attributes: {e}"));
+        }
+        problems
+    }
+
+    /// Returns the number of extended attributes that were left out because only root may set them.
+    pub(crate) fn skipped_xattrs(&self) -> u64 {
+        self.skipped_xattrs.load(Ordering::Relaxed)
+    }
+
+    fn apply_to(
+        &self,
+        fd: BorrowedFd<'_>,
+        entry: &Entry,
+        problems: &mut Vec<String>,
+    ) -> io::Result<()> {
+        let subject = Subject::new(fd)?;
+        let found = subject.stat()?;
+        if target::file_type(&found) != file_type(&entry.kind) {
+            problems.push(
+                "something of another type is in its place, so its attributes are not set".into(),
+            );
+            return Ok(());
+        }
+        let mode = entry.mode & self.set_owner(&subject, found, entry, problems)?;
+        if self.policy.xattrs {
+            self.set_xattrs(&subject, entry, problems);
+        }
+        // Linux has no mode of symbolic links.
+        if !matches!(entry.kind, EntryKind::Symlink { .. })
+            && let Err(e) = subject.set_mode(mode)
+        {
+            problems.push(format!("cannot set mode {mode:04o}: {e}"));
+        }
+        set_mtime(&subject, entry.mtime, problems)
+    }
+
+    /// Sets the owner as far as the policy wants and allows it, and returns the mode bits that may be set now.
+    fn set_owner(
+        &self,
+        subject: &Subject<'_>,
+        mut found: FileStat,
+        entry: &Entry,
+        problems: &mut Vec<String>,
+    ) -> io::Result<u32> {
+        let (user, group) = match self.policy.owner {
+            OwnerPolicy::Keep => return Ok(!(SET_USER_ID | SET_GROUP_ID)),
+            OwnerPolicy::Numbers => (entry.user.id, entry.group.id),
+            OwnerPolicy::Names => (
+                self.users.resolve(&entry.user),
+                self.groups.resolve(&entry.group),
+            ),
+        };
+        if self.policy.privileged && (found.st_uid, found.st_gid) != (user, group) {
+            if let Err(e) = subject.set_owner(user, group) {
+                problems.push(format!("cannot set owner {user}:{group}: {e}"));
+            } else {
+                found = subject.stat()?;
+                // A file system may ignore the call, and the kernel takes the largest number for "leave as it is".
+                if (found.st_uid, found.st_gid) != (user, group) {
+                    let (user_now, group_now) = (found.st_uid, found.st_gid);
+                    problems.push(format!(
+                        "cannot set owner {user}:{group}: it is still {user_now}:{group_now}"
+                    ));
+                }
+            }
+        }
+        let mut allowed = !0;
+        if found.st_uid != user {
+            allowed &= !SET_USER_ID;
+        }
+        if found.st_gid != group {
+            allowed &= !SET_GROUP_ID;
+        }
+        Ok(allowed)
+    }
+
+    fn set_xattrs(&self, subject: &Subject<'_>, entry: &Entry, problems: &mut Vec<String>) {
+        remove_foreign_acls(subject, entry, problems);
+        for (name, value) in &entry.xattrs {
+            if !self.policy.privileged
+                && !name.starts_with(b"user.")
+                && !name.starts_with(ACL_PREFIX)
+            {
+                self.skipped_xattrs.fetch_add(1, Ordering::Relaxed);
+            } else if let Err(e) = subject.set_xattr(name, value) {
+                let shown = escape(name);
+                problems.push(format!("cannot set extended attribute \"{shown}\": {e}"));
+            }
+        }
+    }
+}
+
+/// Removes access control lists that the stored file did not have, such as the kernel copies from the default list of the
+/// directory above: they would let in others.
+fn remove_foreign_acls(subject: &Subject<'_>, entry: &Entry, problems: &mut Vec<String>) {
+    // Where attributes cannot be listed there are no lists either.
+    let Ok(present) = subject.xattr_names() else {
+        return;
+    };
+    for name in present.map(OsStringExt::into_vec) {
+        if name.starts_with(ACL_PREFIX)
+            && !entry.xattrs.iter().any(|(stored, _)| *stored == name)
+            && let Err(e) = subject.remove_xattr(&name)
+        {
+            let shown = escape(&name);
+            problems.push(format!("cannot remove extended attribute \"{shown}\": {e}"));
+        }
+    }
+}
+
+fn set_mtime(subject: &Subject<'_>, mtime: FileTime, problems: &mut Vec<String>) -> io::Result<()> {
+    if let Err(e) = subject.set_mtime(mtime) {
+        problems.push(format!("cannot set modification time: {e}"));
+    } else if i32::try_from(mtime.seconds).is_err() || mtime.seconds < 0 {
+        // The kernel silently takes the nearest time that the file system can hold; 1970 to 2038 is safe on all but FAT.
+        let held = subject.stat()?.st_mtime;
+        if held != mtime.seconds {
+            let wanted = mtime.seconds;
+            problems.push(format!(
+                "modification time {wanted} s is out of the file system's range, it is now {held} s"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn file_type(kind: &EntryKind) -> SFlag {
+    match kind {
+        EntryKind::File(_) => SFlag::S_IFREG,
+        EntryKind::Directory => SFlag::S_IFDIR,
+        EntryKind::Symlink { .. } => SFlag::S_IFLNK,
+        EntryKind::Fifo => SFlag::S_IFIFO,
+        EntryKind::Socket => SFlag::S_IFSOCK,
+        EntryKind::CharDevice(_) => SFlag::S_IFCHR,
+        EntryKind::BlockDevice(_) => SFlag::S_IFBLK,
+    }
+}
+
+#[cfg(test)]
+mod tests;

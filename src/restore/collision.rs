@@ -1,0 +1,72 @@
+//! What happens when a name of the snapshot is taken in the target.
+
+use nix::sys::stat::{FileStat, SFlag};
+
+use super::target::file_type;
+use crate::format::entry::{Entry, EntryKind, FileTime};
+
+/// Which existing files a restore replaces. Directories are never replaced by anything else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// None: each is a problem.
+    #[default]
+    Never,
+    /// All.
+    Always,
+    /// Those of another type, size or modification time.
+    IfChanged,
+    /// Those modified before the snapshot's version was.
+    IfNewer,
+}
+
+/// What to do with one entry.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Make it; nothing is in the way.
+    Create,
+    /// Remove what is there, then make it.
+    Replace,
+    /// What is there may stay, and nobody needs to be told.
+    Leave,
+    /// It cannot be restored.
+    Refuse(&'static str),
+}
+
+/// Decides about an entry that is not a directory, given what is there.
+pub(crate) fn decide(overwrite: Overwrite, there: Option<&FileStat>, entry: &Entry) -> Decision {
+    let Some(there) = there else {
+        return Decision::Create;
+    };
+    if file_type(there) == SFlag::S_IFDIR {
+        return Decision::Refuse("a directory is in its place");
+    }
+    let replace = match overwrite {
+        Overwrite::Never => {
+            return Decision::Refuse("exists already; --overwrite=always would replace it");
+        }
+        Overwrite::Always => true,
+        Overwrite::IfChanged => differs(there, entry),
+        Overwrite::IfNewer => modified(there) < entry.mtime,
+    };
+    if replace {
+        Decision::Replace
+    } else {
+        Decision::Leave
+    }
+}
+
+fn differs(there: &FileStat, entry: &Entry) -> bool {
+    let size = match &entry.kind {
+        EntryKind::File(contents) if file_type(there) == SFlag::S_IFREG => contents.size,
+        // Links and special files are cheap to make and have no size to go by.
+        _ => return true,
+    };
+    i64::try_from(size) != Ok(there.st_size) || modified(there) != entry.mtime
+}
+
+fn modified(there: &FileStat) -> FileTime {
+    FileTime {
+        seconds: there.st_mtime,
+        nanoseconds: u32::try_from(there.st_mtime_nsec).unwrap_or(0),
+    }
+}

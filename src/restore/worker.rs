@@ -1,0 +1,384 @@
+//! The second half of a restore: segments are read once each, by several workers, and their objects written where they belong.
+//!
+//! A file of one object is made, checked, written and finished in one go. A file of several may be touched by several workers, in
+//! any order: the first one makes it at full length, each writes its parts in place, and whoever writes the last part reads the
+//! file back, compares its checksum and finishes it.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::Restorer;
+use super::contents::{Opened, compare};
+use super::spool::{Place, Spool, Work};
+use super::target::DirCursor;
+use super::tasks::Task;
+use crate::file_reader::{self, Part};
+use crate::format::checksum::Checksum;
+use crate::format::entry::{Entry, EntryKind};
+use crate::format::object_ref::{DataRef, SegmentId};
+use crate::format::path::EntryPath;
+use crate::sorter::Sorted;
+use crate::store::catalog::Catalog;
+use crate::store::object_cache::{self, ObjectCache};
+
+/// Most tasks of one segment that are in memory at once; a segment with more is read again for the rest.
+const BATCH_TASKS: usize = 128 << 10;
+
+/// The tasks of one segment.
+pub(crate) struct Batch {
+    segment: SegmentId,
+    tasks: Vec<Task>,
+}
+
+/// Takes the next batch off the sorted tasks.
+pub(crate) fn next_batch(
+    sorted: &mut Sorted<Task>,
+    segments: &[SegmentId],
+) -> Result<Option<Batch>> {
+    let Some(first) = sorted.take()? else {
+        return Ok(None);
+    };
+    let mut tasks = vec![first];
+    while tasks.len() < BATCH_TASKS
+        && let Some(task) = sorted.take_if(|task| task.segment == first.segment)?
+    {
+        tasks.push(task);
+    }
+    Ok(Some(Batch {
+        segment: segments[first.segment as usize],
+        tasks,
+    }))
+}
+
+/// Files of several parts that are not complete yet.
+#[derive(Default)]
+pub(crate) struct Unfinished {
+    files: Mutex<HashMap<Place, Progress>>,
+}
+
+struct Progress {
+    remaining: u32,
+    failure: Option<String>,
+    /// Device and inode number, unless the file could not be made.
+    identity: Option<(u64, u64)>,
+}
+
+/// Restores batches, one at a time.
+pub(crate) struct Worker<'r, 't> {
+    restorer: &'r Restorer<'t>,
+    spool: &'r Spool,
+    catalog: &'r Catalog,
+    unfinished: &'r Unfinished,
+    cursor: DirCursor<'t>,
+    /// The file of several parts that was written to last.
+    last: Option<(Place, Opened)>,
+}
+
+impl<'r, 't> Worker<'r, 't> {
+    pub(crate) fn new(
+        restorer: &'r Restorer<'t>,
+        spool: &'r Spool,
+        catalog: &'r Catalog,
+        unfinished: &'r Unfinished,
+    ) -> Self {
+        Self {
+            restorer,
+            spool,
+            catalog,
+            unfinished,
+            cursor: DirCursor::new(restorer.target),
+            last: None,
+        }
+    }
+
+    /// Reads a segment and writes all that is wanted of it. Damage is a problem of the files that it touches.
+    pub(crate) fn restore(&mut self, batch: &Batch) -> Result<()> {
+        let tasks = &batch.tasks;
+        let with = |sequence: u32| {
+            let begin = tasks.partition_point(|task| task.sequence < sequence);
+            let count = tasks[begin..].partition_point(|task| task.sequence == sequence);
+            begin..begin + count
+        };
+        let mut done = vec![false; tasks.len()];
+        let mut left = tasks.len();
+        let reader = self
+            .catalog
+            .open_segment(batch.segment, self.restorer.options.unfilter.as_deref());
+        let read = reader.and_then(|reader| {
+            reader.read(
+                |sequence| !with(sequence).is_empty(),
+                |sequence, data| {
+                    for index in with(sequence) {
+                        // A second object of the same name counts for nothing.
+                        if !std::mem::replace(&mut done[index], true) {
+                            self.settle(&tasks[index], Ok(data))?;
+                            left -= 1;
+                        }
+                    }
+                    Ok(if left == 0 {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    })
+                },
+            )
+        });
+        let reason = match read {
+            Ok(_) => "an object is missing from its segment".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        for (task, done) in tasks.iter().zip(done) {
+            if !done {
+                let name = object_name(batch.segment, task.sequence);
+                self.settle(task, Err(format!("object {name}: {reason}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does one task, or notes that it cannot be done. An error ends the restore.
+    fn settle(&mut self, task: &Task, object: Result<&[u8], String>) -> Result<()> {
+        let bytes = object.and_then(|object| self.part(task, object));
+        if self
+            .last
+            .as_ref()
+            .is_some_and(|(place, _)| *place == task.file)
+        {
+            return self.settle_part(task, bytes, None);
+        }
+        let (path, work) = self.spool.path(task.file)?;
+        if work.tasks > 1 {
+            return self.settle_part(task, bytes, Some((path, work)));
+        }
+        if let Err(reason) = bytes.and_then(|bytes| self.restore_whole(task, bytes, work)) {
+            self.restorer.problem(path.as_bytes(), reason);
+        }
+        Ok(())
+    }
+
+    /// Cuts a task's bytes out of its object.
+    fn part<'d>(&self, task: &Task, object: &'d [u8]) -> Result<&'d [u8], String> {
+        if task.checked_reference != Task::UNCHECKED {
+            self.check_object(task, object)
+                .map_err(|error| format!("object {:08x} {error:#}", task.sequence))?;
+        }
+        let start = task.start as usize;
+        let end = start
+            .checked_add(task.length as usize)
+            .filter(|&end| end <= object.len());
+        end.map(|end| &object[start..end]).ok_or_else(|| {
+            format!(
+                "object {:08x} is damaged: it has {} bytes, wanted are {} from {start}",
+                task.sequence,
+                object.len(),
+                task.length
+            )
+        })
+    }
+
+    /// Compares an object with what the file's reference says about it.
+    fn check_object(&self, task: &Task, object: &[u8]) -> Result<()> {
+        let (entry, _) = self.spool.entry(task.file)?;
+        let reference = match &entry.kind {
+            EntryKind::File(contents) => contents.data.get(task.checked_reference as usize),
+            _ => None,
+        };
+        let Some(DataRef::Object(reference)) = reference else {
+            return Err(anyhow!("lost its reference"));
+        };
+        reference.range(object.len() as u64)?;
+        reference
+            .checksum
+            .map_or(Ok(()), |wanted| object_cache::check(&wanted, object))
+    }
+
+    /// Restores a file that has one part.
+    fn restore_whole(&mut self, task: &Task, bytes: &[u8], work: Work) -> Result<(), String> {
+        let (entry, _) = self
+            .spool
+            .entry(task.file)
+            .map_err(|error| format!("{error:#}"))?;
+        if bytes.len() as u64 == work.size
+            && let Some(wanted) = checksum(&entry)
+        {
+            compare(&wanted, &Checksum::of(wanted.algorithm(), bytes))?;
+        }
+        let opened = Opened::create(self.restorer, &mut self.cursor, &entry.path, work)?;
+        let written = opened
+            .write(task.offset, bytes, self.restorer.options.sparse)
+            .map_err(|error| format!("cannot be written: {error}"));
+        let verified = written.and_then(|()| match checksum(&entry) {
+            // The rest of the file is zeros.
+            Some(wanted) if bytes.len() as u64 != work.size => opened.verify(&wanted),
+            _ => Ok(()),
+        });
+        if let Err(reason) = verified {
+            let aside = opened.set_aside(&mut self.cursor);
+            return Err(format!("{reason}; {aside}"));
+        }
+        self.restorer
+            .complete_verified(&mut self.cursor, &opened, &entry);
+        Ok(())
+    }
+
+    /// Writes a part of a file that has several.
+    fn settle_part(
+        &mut self,
+        task: &Task,
+        bytes: Result<&[u8], String>,
+        file: Option<(EntryPath, Work)>,
+    ) -> Result<()> {
+        let opened = match file {
+            Some((path, work)) => self.open(task.file, &path, work),
+            None => Ok(()),
+        };
+        let written = opened.and(bytes).and_then(|bytes| {
+            let (_, opened) = self.last.as_ref().expect("was just opened");
+            opened
+                .write(task.offset, bytes, self.restorer.options.sparse)
+                .map_err(|error| format!("cannot be written: {error}"))
+        });
+        let finished = {
+            let mut files = self
+                .unfinished
+                .files
+                .lock()
+                .expect("no worker panics while it holds the lock");
+            let progress = files
+                .get_mut(&task.file)
+                .expect("was added when the file was opened");
+            progress.remaining -= 1;
+            if let Err(reason) = written {
+                progress.failure.get_or_insert(reason);
+            }
+            if progress.remaining == 0 {
+                files.remove(&task.file)
+            } else {
+                None
+            }
+        };
+        finished.map_or(Ok(()), |progress| self.finish(task.file, progress))
+    }
+
+    /// Opens a file of several parts; makes it if this is the first of them.
+    fn open(&mut self, place: Place, path: &EntryPath, work: Work) -> Result<(), String> {
+        self.last = None;
+        // Held while the file is made, so that nobody else makes it at the same time.
+        let mut files = self
+            .unfinished
+            .files
+            .lock()
+            .expect("no worker panics while it holds the lock");
+        let opened = match files.get(&place) {
+            Some(Progress { identity: None, .. }) => return Err("could not be made".to_owned()),
+            Some(Progress {
+                identity: Some(identity),
+                ..
+            }) => {
+                let identity = *identity;
+                drop(files);
+                Opened::reopen(&mut self.cursor, path, work, identity)?
+            }
+            None => {
+                let made = Opened::create(self.restorer, &mut self.cursor, path, work);
+                let made = made.and_then(|opened| {
+                    opened
+                        .identity()
+                        .map(|id| (id, opened))
+                        .map_err(|e| format!("cannot look at it: {e}"))
+                });
+                let identity = made.as_ref().ok().map(|(identity, _)| *identity);
+                files.insert(
+                    place,
+                    Progress {
+                        remaining: work.tasks,
+                        failure: None,
+                        identity,
+                    },
+                );
+                made?.1
+            }
+        };
+        self.last = Some((place, opened));
+        Ok(())
+    }
+
+    /// Checks and completes a file whose last part has been settled.
+    fn finish(&mut self, place: Place, progress: Progress) -> Result<()> {
+        let (entry, work) = self.spool.entry(place)?;
+        let opened = match (
+            self.last.take_if(|(last, _)| *last == place),
+            progress.identity,
+        ) {
+            (Some((_, opened)), _) => Ok(opened),
+            (None, Some(identity)) => Opened::reopen(&mut self.cursor, &entry.path, work, identity),
+            (None, None) => Err("could not be made".to_owned()),
+        };
+        match (opened, progress.failure) {
+            (Ok(opened), None) => self.restorer.complete(&mut self.cursor, &opened, &entry),
+            (Ok(opened), Some(reason)) => {
+                let aside = opened.set_aside(&mut self.cursor);
+                self.restorer
+                    .problem(entry.path.as_bytes(), format_args!("{reason}; {aside}"));
+            }
+            (Err(reason), failure) => self
+                .restorer
+                .problem(entry.path.as_bytes(), failure.unwrap_or(reason)),
+        }
+        Ok(())
+    }
+}
+
+/// Restores a file whose references do not say how long they are, front to back.
+pub(crate) fn restore_sequentially(
+    restorer: &Restorer<'_>,
+    spool: &Spool,
+    place: Place,
+    objects: &mut ObjectCache<'_>,
+) -> Result<()> {
+    let (entry, work) = spool.entry(place)?;
+    let EntryKind::File(contents) = &entry.kind else {
+        return Err(anyhow!("an entry that is no file was kept for later"));
+    };
+    let mut cursor = DirCursor::new(restorer.target);
+    let opened = match Opened::create(restorer, &mut cursor, &entry.path, work) {
+        Ok(opened) => opened,
+        Err(reason) => {
+            restorer.problem(entry.path.as_bytes(), reason);
+            return Ok(());
+        }
+    };
+    let mut offset = 0;
+    let written = file_reader::read(contents, objects, &mut |part| {
+        if let Part::Bytes(bytes) = part {
+            opened
+                .write(offset, bytes, restorer.options.sparse)
+                .context("cannot be written")?;
+        }
+        offset += part.length();
+        Ok(())
+    });
+    match written {
+        Ok(()) => restorer.complete_verified(&mut cursor, &opened, &entry),
+        Err(error) => {
+            let aside = opened.set_aside(&mut cursor);
+            restorer.problem(entry.path.as_bytes(), format_args!("{error:#}; {aside}"));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the checksum of a file's contents, if its entry has one.
+pub(crate) fn checksum(entry: &Entry) -> Option<Checksum> {
+    match &entry.kind {
+        EntryKind::File(contents) => contents.checksum,
+        _ => None,
+    }
+}
+
+fn object_name(segment: SegmentId, sequence: u32) -> String {
+    crate::format::object_ref::ObjectId { segment, sequence }.to_string()
+}

@@ -1,0 +1,230 @@
+//! Which snapshot is meant, and its descriptor with or without a checked signature.
+//!
+//! `latest`, a full name, the beginning of one, or `@TIME`: what users type for `--snapshot`. A name that fits nothing is answered
+//! with the nearest one that exists.
+
+use anyhow::{Context, Result, anyhow, bail};
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp, ToSpan};
+
+use crate::format::descriptor::Descriptor;
+use crate::format::snapshot_name::SnapshotName;
+use crate::store::catalog::Catalog;
+use crate::store::command;
+
+/// Finds the snapshot that `wanted` means among those of `scheme` (all if none).
+pub fn choose(
+    catalog: &Catalog,
+    wanted: &str,
+    scheme: Option<&str>,
+    now: Timestamp,
+) -> Result<SnapshotName> {
+    let candidates: Vec<_> = catalog
+        .snapshots()
+        .filter(|name| scheme.is_none_or(|s| name.scheme() == s))
+        .collect();
+    if candidates.is_empty() {
+        let of_scheme = scheme.map_or(String::new(), |s| format!(" of scheme {s}"));
+        bail!(
+            "there is no snapshot{of_scheme} in {}",
+            catalog.root().display()
+        );
+    }
+    if wanted == "latest" {
+        let complete = candidates.iter().rev().find(|name| !name.is_checkpoint());
+        return Ok((*complete.unwrap_or(&candidates[candidates.len() - 1])).clone());
+    }
+    if let Some(time) = wanted.strip_prefix('@') {
+        let limit = parse_time(time, now).ok_or_else(|| {
+            anyhow!("\"{wanted}\" is not a time: write @2026-11-01, @2026-11-01T12:00 or @3d")
+        })?;
+        let before = candidates
+            .iter()
+            .rev()
+            .find(|name| name.instant() <= limit && !name.is_checkpoint());
+        let oldest = candidates[0];
+        return before
+            .map(|name| (*name).clone())
+            .with_context(|| format!("no snapshot is as old as {wanted}: the oldest is {oldest}"));
+    }
+    let wanted = wanted.strip_prefix("snapshot-").unwrap_or(wanted);
+    if let Some(exact) = candidates.iter().find(|name| name.to_string() == wanted) {
+        return Ok((*exact).clone());
+    }
+    let matching: Vec<_> = candidates
+        .iter()
+        .filter(|name| name.to_string().starts_with(wanted))
+        .collect();
+    match matching[..] {
+        [one] => Ok((*one).clone()),
+        [] => bail!(
+            "there is no snapshot \"{}\": the nearest is {}",
+            crate::format::escape(wanted.as_bytes()),
+            nearest(&candidates, wanted)
+        ),
+        _ => bail!(
+            "\"{wanted}\" fits {} snapshots, from {} to {}: write more of the name",
+            matching.len(),
+            matching[0],
+            matching[matching.len() - 1]
+        ),
+    }
+}
+
+/// Reads a snapshot's descriptor. With `verify_signature`, a shell command that gets the descriptor on standard input, an unsigned
+/// descriptor or a command that fails is an error.
+pub fn open(
+    catalog: &Catalog,
+    name: &SnapshotName,
+    verify_signature: Option<&str>,
+) -> Result<Descriptor> {
+    let descriptor = catalog.descriptor(name)?;
+    if let Some(command) = verify_signature {
+        if !descriptor.signed {
+            bail!("snapshot {name} is not signed");
+        }
+        let text = catalog.descriptor_text(name)?;
+        command::check(command, &text)
+            .with_context(|| format!("the signature of snapshot {name} is not good"))?;
+    }
+    Ok(descriptor)
+}
+
+/// Parses a point in time: a date (its end, local time), a date and time (local), or an age such as `3d` or `12h`.
+fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let local = |time: DateTime| {
+        time.to_zoned(TimeZone::system())
+            .ok()
+            .map(|zoned| zoned.timestamp())
+    };
+    if let Some(age) = parse_age(text) {
+        return now
+            .to_zoned(TimeZone::system())
+            .checked_sub(age)
+            .ok()
+            .map(|zoned| zoned.timestamp());
+    }
+    if text.contains('T') {
+        return local(text.parse().ok()?);
+    }
+    let date: Date = text.parse().ok()?;
+    local(date.tomorrow().ok()?.at(0, 0, 0, 0))?
+        .checked_sub(1.nanosecond())
+        .ok()
+}
+
+fn parse_age(text: &str) -> Option<Span> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let count: i64 = digits.parse().ok().filter(|n| (0..=100_000).contains(n))?;
+    let span = Span::new();
+    match unit {
+        "m" => span.try_minutes(count).ok(),
+        "h" => span.try_hours(count).ok(),
+        "d" => span.try_days(count).ok(),
+        "w" => span.try_weeks(count).ok(),
+        "y" => span.try_years(count.min(9999)).ok(),
+        _ => None,
+    }
+}
+
+/// Returns the snapshot whose name shares the longest beginning with `wanted`; the latest of equals.
+fn nearest<'n>(candidates: &[&'n SnapshotName], wanted: &str) -> &'n SnapshotName {
+    let shared = |name: &&&SnapshotName| {
+        name.to_string()
+            .bytes()
+            .zip(wanted.bytes())
+            .take_while(|(a, b)| a == b)
+            .count()
+    };
+    candidates
+        .iter()
+        .max_by_key(shared)
+        .expect("there are candidates")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choose_from(names: &[&str], wanted: &str, scheme: Option<&str>) -> Result<String, String> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for name in names {
+            std::fs::write(dir.path().join(format!("snapshot-{name}.lbs")), "").expect("writes");
+        }
+        let catalog = Catalog::open(dir.path()).expect("opens");
+        let now = "2026-11-21T12:00:00Z".parse().expect("a time");
+        choose(&catalog, wanted, scheme, now)
+            .map(|n| n.to_string())
+            .map_err(|e| e.to_string())
+    }
+
+    const NAMES: &[&str] = &[
+        "a-20261101T000000",
+        "b-20261110T120000",
+        "a-20261120T235959",
+        "b-20261121T000000.checkpoint",
+    ];
+
+    #[test]
+    fn snapshots_as_people_name_them() {
+        for (wanted, scheme, chosen) in [
+            ("latest", None, "a-20261120T235959"),
+            ("latest", Some("b"), "b-20261110T120000"),
+            ("b-20261110T120000", None, "b-20261110T120000"),
+            ("snapshot-b-20261110T120000", None, "b-20261110T120000"),
+            ("a-202611011", None, ""),
+            ("a-2026110", None, "a-20261101T000000"),
+            (
+                "b-20261121T000000.checkpoint",
+                None,
+                "b-20261121T000000.checkpoint",
+            ),
+            ("@3d", None, "b-20261110T120000"),
+            ("@2w", None, "a-20261101T000000"),
+            ("@2026-11-15", None, "b-20261110T120000"),
+        ] {
+            let found = choose_from(NAMES, wanted, scheme);
+            if chosen.is_empty() {
+                assert_eq!(
+                    found,
+                    Err(
+                        "there is no snapshot \"a-202611011\": the nearest is a-20261101T000000"
+                            .to_owned()
+                    )
+                );
+            } else {
+                assert_eq!(found, Ok(chosen.to_owned()), "{wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_chosen_is_explained() {
+        for (names, wanted, scheme, part) in [
+            (&[][..], "latest", None, "there is no snapshot in"),
+            (
+                NAMES,
+                "latest",
+                Some("c"),
+                "there is no snapshot of scheme c",
+            ),
+            (
+                NAMES,
+                "a-",
+                None,
+                "fits 2 snapshots, from a-20261101T000000 to a-20261120T235959",
+            ),
+            (NAMES, "@x", None, "is not a time: write @2026-11-01"),
+            (
+                NAMES,
+                "@2020-01-01",
+                None,
+                "the oldest is a-20261101T000000",
+            ),
+        ] {
+            let error = choose_from(names, wanted, scheme).expect_err(wanted);
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! What a reader finds in a store: the snapshots, and the file of every segment.
+//!
+//! Both layouts of the lineage are read (docs/format.md, "Files"): everything in one directory, or `snapshots/`, `segments*/` and
+//! `meta/`. Files that belong to neither are left alone and not mentioned here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use walkdir::WalkDir;
+
+use super::segment_reader::SegmentReader;
+use crate::format::descriptor::Descriptor;
+use crate::format::object_ref::SegmentId;
+use crate::format::snapshot_name::SnapshotName;
+
+/// Largest descriptor or sums file that is read, in bytes: room for a million segments.
+const SMALL_FILE_BYTES_MAX: u64 = 128 << 20;
+
+/// The contents of a store's directories at one moment.
+#[derive(Debug)]
+pub struct Catalog {
+    root: PathBuf,
+    segments: HashMap<SegmentId, PathBuf>,
+    descriptors: BTreeMap<SnapshotName, PathBuf>,
+    meta_files: HashMap<SnapshotName, PathBuf>,
+}
+
+impl Catalog {
+    /// Lists the store in `root`.
+    pub fn open(root: &Path) -> Result<Self> {
+        let shown = root.display();
+        if !fs::metadata(root)
+            .with_context(|| format!("cannot open {shown}"))?
+            .is_dir()
+        {
+            bail!("{shown} is not a directory");
+        }
+        let mut catalog = Self {
+            root: root.to_owned(),
+            segments: HashMap::new(),
+            descriptors: BTreeMap::new(),
+            meta_files: HashMap::new(),
+        };
+        let is_of_store = |entry: &walkdir::DirEntry| {
+            entry.depth() == 0 || !entry.file_type().is_dir() || is_split_directory(entry)
+        };
+        for entry in WalkDir::new(root)
+            .max_depth(2)
+            .into_iter()
+            .filter_entry(is_of_store)
+        {
+            let entry = entry.with_context(|| format!("cannot list {shown}"))?;
+            if let Some(name) = entry.file_name().to_str().filter(|_| entry.depth() > 0) {
+                catalog.add(name, entry.path());
+            }
+        }
+        Ok(catalog)
+    }
+
+    fn add(&mut self, name: &str, path: &Path) {
+        let relative = path
+            .strip_prefix(&self.root)
+            .expect("the walk stays below its root");
+        if let Some((id, _)) = split_segment_file(name) {
+            self.segments.insert(id, relative.to_owned());
+        } else if let Some(snapshot) = descriptor_snapshot(name) {
+            self.descriptors.insert(snapshot, relative.to_owned());
+        } else if let Some((snapshot, _)) = split_meta_file(name) {
+            self.meta_files.insert(snapshot, relative.to_owned());
+        }
+    }
+
+    /// Returns all snapshots, oldest name first.
+    #[must_use]
+    pub fn snapshots(&self) -> impl DoubleEndedIterator<Item = &SnapshotName> {
+        self.descriptors.keys()
+    }
+
+    /// Reads and parses the descriptor of a snapshot that is listed here.
+    pub fn descriptor(&self, snapshot: &SnapshotName) -> Result<Descriptor> {
+        let file = self.descriptor_file(snapshot)?;
+        let text = self.read_file(file)?;
+        Descriptor::parse(&text).with_context(|| format!("cannot use {}", file.display()))
+    }
+
+    /// Returns the descriptor's bytes, as signed.
+    pub fn descriptor_text(&self, snapshot: &SnapshotName) -> Result<Vec<u8>> {
+        self.read_file(self.descriptor_file(snapshot)?)
+    }
+
+    fn descriptor_file(&self, snapshot: &SnapshotName) -> Result<&Path> {
+        let file = self.descriptors.get(snapshot);
+        file.map(PathBuf::as_path)
+            .with_context(|| format!("there is no snapshot {snapshot} in {}", self.root.display()))
+    }
+
+    /// Reads a small file by its path relative to the store.
+    pub fn read_file(&self, relative: &Path) -> Result<Vec<u8>> {
+        let path = self.root.join(relative);
+        let mut bytes = Vec::new();
+        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let read = file.take(SMALL_FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+        read.with_context(|| format!("cannot read {}", path.display()))?;
+        if bytes.len() as u64 > SMALL_FILE_BYTES_MAX {
+            bail!(
+                "{} is larger than {SMALL_FILE_BYTES_MAX} bytes",
+                path.display()
+            );
+        }
+        Ok(bytes)
+    }
+
+    /// Returns the `meta/` file of a snapshot of version 0.11, relative to the store, and what follows `.meta` in its name.
+    #[must_use]
+    pub fn meta_file(&self, snapshot: &SnapshotName) -> Option<(&Path, &str)> {
+        let file = self.meta_files.get(snapshot)?;
+        split_meta_file(file.file_name()?.to_str()?)
+            .map(|(_, extension)| (file.as_path(), extension))
+    }
+
+    /// Returns the store's directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the file of a segment, relative to the store.
+    #[must_use]
+    pub fn segment_file(&self, id: SegmentId) -> Option<&Path> {
+        self.segments.get(&id).map(PathBuf::as_path)
+    }
+
+    /// Opens a segment for reading; errors name its file.
+    pub fn open_segment(&self, id: SegmentId, unfilter: Option<&str>) -> Result<SegmentReader> {
+        let relative = self
+            .segment_file(id)
+            .with_context(|| format!("segment {id} is missing from the store"))?;
+        let name = relative
+            .file_name()
+            .and_then(|n| n.to_str())
+            .expect("names in the catalog are UTF-8");
+        let (_, extension) =
+            split_segment_file(name).expect("names in the catalog are those of segments");
+        let path = self.root.join(relative);
+        SegmentReader::open(id, &path, extension, unfilter)
+            .with_context(|| format!("segment {}", relative.display()))
+    }
+}
+
+/// Splits `<uuid>.tar<extension>`; `None` for any other name, unfinished files included.
+#[must_use]
+pub fn split_segment_file(name: &str) -> Option<(SegmentId, &str)> {
+    let (uuid, rest) = name.split_at_checked(SegmentId::TEXT_BYTES)?;
+    let extension = rest
+        .strip_prefix(".tar")
+        .filter(|e| e.is_empty() || e.starts_with('.'))?;
+    SegmentId::parse(uuid.as_bytes())
+        .ok()
+        .map(|id| (id, extension))
+}
+
+/// Tells whether pileus or its lineage gives files such a name in a store (unfinished files included).
+#[must_use]
+pub fn is_store_file(name: &[u8]) -> bool {
+    let Ok(name) = std::str::from_utf8(name) else {
+        return false;
+    };
+    let finished = name
+        .strip_prefix('.')
+        .and_then(|n| n.strip_suffix(super::dir::PART_SUFFIX))
+        .unwrap_or(name);
+    let stem = finished
+        .strip_prefix("snapshot-")
+        .and_then(|n| n.rsplit_once('.'));
+    split_segment_file(finished).is_some()
+        || stem.is_some_and(|(snapshot, ending)| {
+            SnapshotName::parse(snapshot).is_some()
+                && matches!(ending, "lbs" | "cumulus" | "sha1sums")
+        })
+}
+
+fn descriptor_snapshot(name: &str) -> Option<SnapshotName> {
+    let stem = name
+        .strip_suffix(".lbs")
+        .or_else(|| name.strip_suffix(".cumulus"))?;
+    SnapshotName::parse(stem.strip_prefix("snapshot-")?)
+}
+
+/// Splits `snapshot-<name>.meta<extension>`.
+fn split_meta_file(name: &str) -> Option<(SnapshotName, &str)> {
+    let (stem, extension) = name.strip_prefix("snapshot-")?.split_once(".meta")?;
+    SnapshotName::parse(stem).map(|snapshot| (snapshot, extension))
+}
+
+fn is_split_directory(entry: &walkdir::DirEntry) -> bool {
+    let name = entry.file_name().to_str().unwrap_or_default();
+    entry.depth() == 1 && (matches!(name, "snapshots" | "meta") || name.starts_with("segments"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UUID: &str = "90b3367e-c348-47df-8e3c-4f2b64714d8c";
+
+    #[test]
+    fn names_of_segments() {
+        assert_eq!(
+            split_segment_file(&format!("{UUID}.tar.bz2")).map(|(_, e)| e),
+            Some(".bz2")
+        );
+        assert_eq!(
+            split_segment_file(&format!("{UUID}.tar")).map(|(_, e)| e),
+            Some("")
+        );
+        for other in [
+            format!(".{UUID}.tar.part"),
+            format!("{UUID}.tarx"),
+            format!("{UUID}.zip"),
+            UUID.to_owned(),
+            "é".repeat(30),
+        ] {
+            assert_eq!(split_segment_file(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_the_stores_own() {
+        for own in [
+            &format!("{UUID}.tar.gpg"),
+            &format!(".{UUID}.tar.zst.part"),
+            "snapshot-20261121T191822.lbs",
+            "snapshot-a-20261121T191822.sha1sums",
+            "snapshot-a-20261121T191822.checkpoint.lbs",
+            ".snapshot-20261121T191822.lbs.part",
+        ] {
+            assert!(is_store_file(own.as_bytes()), "{own}");
+        }
+        for foreign in [
+            "notes.txt",
+            "snapshot-of-my-desk.png",
+            "snapshot-20261121T191822.png",
+            ".profile",
+            "localdb.txt",
+        ] {
+            assert!(!is_store_file(foreign.as_bytes()), "{foreign}");
+        }
+    }
+}

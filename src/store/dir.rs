@@ -1,0 +1,257 @@
+//! Writing into a store's directory: every file complete under a temporary name, synced, renamed, never overwritten.
+//!
+//! The steps of [`PartFile::publish`] and why they stand in this order: write → fsync (the bytes are on disk) → rename that
+//! refuses to replace (the name appears, whole) → later [`StoreDir::sync`] (the name is on disk). Callers sync the directory
+//! once before anything refers to the published files, so a hundred segments cost one directory sync, not a hundred.
+//!
+//! What this does not do: list, open or read anything that is published. A backup must work where it may only add files.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{RenameFlags, renameat2};
+
+/// Backups hold private files: nobody but the owner reads what pileus writes.
+const FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// Ending of files that are still being written; a reader ignores them.
+pub const PART_SUFFIX: &str = ".part";
+
+/// A store's directory, opened for adding files.
+#[derive(Debug)]
+pub struct StoreDir {
+    path: PathBuf,
+    handle: File,
+}
+
+impl StoreDir {
+    /// Opens `path` for adding files; makes the directory (mode 0700) if only its last component is missing.
+    pub fn open_or_create(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+            match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    bail!(
+                        "cannot create {shown}: the directory above it does not exist; make it first"
+                    )
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made.with_context(|| format!("cannot create {shown}"))?,
+            }
+        }
+        if !fs::metadata(path)
+            .with_context(|| format!("cannot open {shown}"))?
+            .is_dir()
+        {
+            bail!("{shown} is not a directory");
+        }
+        // A directory that may be written and searched but not listed cannot be opened for reading; then it cannot be synced.
+        let handle = File::open(path).with_context(|| format!("cannot open {shown}"))?;
+        Ok(Self {
+            path: path.to_owned(),
+            handle,
+        })
+    }
+
+    /// Returns the directory's path as given.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the device and inode number that identify the directory.
+    pub fn identity(&self) -> io::Result<(u64, u64)> {
+        self.handle.metadata().map(|m| (m.dev(), m.ino()))
+    }
+
+    /// Begins a file that will be called `name`; nothing is visible under that name before it is published.
+    pub fn begin(self: &Arc<Self>, name: &str) -> Result<PartFile> {
+        let part = self.path.join(format!(".{name}{PART_SUFFIX}"));
+        let opened = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(FILE_MODE)
+            .open(&part);
+        let file = opened.with_context(|| format!("cannot create {}", part.display()))?;
+        Ok(PartFile {
+            store: Arc::clone(self),
+            name: name.to_owned(),
+            part,
+            file,
+            published: false,
+        })
+    }
+
+    /// Tells whether a file of that name is there, without opening it.
+    pub fn has(&self, name: &str) -> Result<bool> {
+        let path = self.path.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e).with_context(|| format!("cannot look for {}", path.display())),
+        }
+    }
+
+    /// Makes the names of all files published so far durable.
+    pub fn sync(&self) -> Result<()> {
+        self.handle
+            .sync_all()
+            .with_context(|| format!("cannot sync {}", self.path.display()))
+    }
+}
+
+/// A file being written; dropped without [`publish`](Self::publish), it leaves nothing behind.
+#[derive(Debug)]
+pub struct PartFile {
+    store: Arc<StoreDir>,
+    name: String,
+    part: PathBuf,
+    file: File,
+    published: bool,
+}
+
+impl PartFile {
+    /// Appends bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file
+            .write_all(bytes)
+            .with_context(|| format!("cannot write {}", self.part.display()))
+    }
+
+    /// Makes the contents durable and gives the file its name. The name itself is durable after [`StoreDir::sync`].
+    ///
+    /// Returns `false`, and leaves nothing behind, if another file has the name already.
+    pub fn publish(mut self) -> Result<bool> {
+        self.file
+            .sync_all()
+            .with_context(|| format!("cannot sync {}", self.part.display()))?;
+        let target = self.store.path.join(&self.name);
+        match rename_no_replace(&self.store.handle, &self.part, &target) {
+            Ok(()) => {
+                self.published = true;
+                Ok(true)
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(e) => Err(e).with_context(|| {
+                format!(
+                    "cannot rename {} to {}",
+                    self.part.display(),
+                    target.display()
+                )
+            }),
+        }
+    }
+}
+
+impl Drop for PartFile {
+    fn drop(&mut self) {
+        if !self.published {
+            // Nothing can be done about a failure here, and a leftover part file harms nobody.
+            drop(fs::remove_file(&self.part));
+        }
+    }
+}
+
+/// Renames without replacing. Some file systems (NFS, some FUSE ones) lack the atomic form and answer EINVAL: there a look
+/// before the rename has to do; names are random or guarded by the local state's lock, so nobody races for them.
+fn rename_no_replace(directory: &File, from: &Path, to: &Path) -> io::Result<()> {
+    let (from_name, to_name) = (file_name(from), file_name(to));
+    match renameat2(
+        directory,
+        from_name,
+        directory,
+        to_name,
+        RenameFlags::RENAME_NOREPLACE,
+    ) {
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::ENOTSUP) => {}
+        result => return result.map_err(io::Error::from),
+    }
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
+}
+
+fn file_name(path: &Path) -> &std::ffi::OsStr {
+    path.file_name()
+        .expect("paths in a store end in a file name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Arc<StoreDir>) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let store = StoreDir::open_or_create(&dir.path().join("store")).expect("is created");
+        (dir, Arc::new(store))
+    }
+
+    fn names(store: &StoreDir) -> Vec<String> {
+        let list = fs::read_dir(store.path()).expect("is listed");
+        list.map(|e| {
+            e.expect("an entry")
+                .file_name()
+                .into_string()
+                .expect("is UTF-8")
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_file_appears_whole_when_published() {
+        let (_dir, store) = store();
+        let mut part = store.begin("x").expect("begins");
+        part.write(b"abc").expect("writes");
+        assert!(!store.has("x").expect("looks"));
+        assert!(part.publish().expect("publishes"));
+        assert_eq!(fs::read(store.path().join("x")).expect("reads"), b"abc");
+        assert_eq!(names(&store), ["x"]);
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let (_dir, store) = store();
+        for (contents, published) in [(b"first", true), (b"later", false)] {
+            let mut part = store.begin("x").expect("begins");
+            part.write(contents).expect("writes");
+            assert_eq!(part.publish().expect("no error"), published);
+        }
+        assert_eq!(fs::read(store.path().join("x")).expect("reads"), b"first");
+        assert_eq!(names(&store), ["x"]);
+    }
+
+    #[test]
+    fn an_abandoned_file_leaves_nothing() {
+        let (_dir, store) = store();
+        store
+            .begin("x")
+            .expect("begins")
+            .write(b"abc")
+            .expect("writes");
+        assert_eq!(names(&store), [""; 0]);
+    }
+
+    #[test]
+    fn only_the_last_component_is_created() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let error = StoreDir::open_or_create(&dir.path().join("a/b"))
+            .expect_err("no parent")
+            .to_string();
+        assert!(
+            error.contains("the directory above it does not exist"),
+            "{error}"
+        );
+        fs::write(dir.path().join("file"), "").expect("writes");
+        let error = StoreDir::open_or_create(&dir.path().join("file"))
+            .expect_err("a file")
+            .to_string();
+        assert!(error.ends_with("file is not a directory"), "{error}");
+    }
+}

@@ -1,0 +1,158 @@
+//! Objects by reference, in any order: for metadata logs, whose pieces lie in many segments, and for reading single files.
+//!
+//! A segment is unfiltered once into an unlinked temporary file, and its objects are read from there. Keeping them in memory
+//! would cost tens of megabytes for each segment; the temporary files are bounded by [`SPOOL_BYTES_MAX`] and the least recently
+//! used ones go first.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::catalog::Catalog;
+use crate::format::checksum::{Algorithm, Checksum};
+use crate::format::object_ref::{ObjectRef, SegmentId};
+
+/// Most bytes of unfiltered segments on disk at once; one segment may exceed it alone.
+const SPOOL_BYTES_MAX: u64 = 512 << 20;
+/// Most segments at once: each holds a file descriptor.
+const SPOOLS_MAX: usize = 64;
+
+/// Reads objects of a store, each segment unfiltered once as long as it is kept.
+pub struct ObjectCache<'c> {
+    catalog: &'c Catalog,
+    unfilter: Option<String>,
+    spools: HashMap<SegmentId, Spool>,
+    clock: u64,
+}
+
+struct Spool {
+    file: File,
+    bytes: u64,
+    objects: HashMap<u32, Placed>,
+    last_used: u64,
+}
+
+struct Placed {
+    offset: u64,
+    length: usize,
+    verified: Option<Checksum>,
+}
+
+impl<'c> ObjectCache<'c> {
+    /// Makes an empty cache over a store; `unfilter` is the command for extensions that no codec knows.
+    #[must_use]
+    pub fn new(catalog: &'c Catalog, unfilter: Option<&str>) -> Self {
+        Self {
+            catalog,
+            unfilter: unfilter.map(ToOwned::to_owned),
+            spools: HashMap::new(),
+            clock: 0,
+        }
+    }
+
+    /// Returns the bytes that `reference` means, its checksum verified.
+    pub fn get(&mut self, reference: &ObjectRef) -> Result<Vec<u8>> {
+        let id = reference.object.segment;
+        if !self.spools.contains_key(&id) {
+            self.make_room();
+            let spool = self.unfilter_segment(id)?;
+            self.spools.insert(id, spool);
+        }
+        self.clock += 1;
+        let spool = self.spools.get_mut(&id).expect("is there now");
+        spool.last_used = self.clock;
+        spool
+            .get(reference)
+            .with_context(|| format!("object {}", reference.object))
+    }
+
+    fn unfilter_segment(&self, id: SegmentId) -> Result<Spool> {
+        let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
+        let mut objects = HashMap::new();
+        let mut offset = 0;
+        let reader = self.catalog.open_segment(id, self.unfilter.as_deref())?;
+        let read = reader.read(
+            |_| true,
+            |sequence, data| {
+                file.write_all(data)
+                    .context("cannot write a temporary file")?;
+                objects.entry(sequence).or_insert(Placed {
+                    offset,
+                    length: data.len(),
+                    verified: None,
+                });
+                offset += data.len() as u64;
+                Ok(ControlFlow::Continue(()))
+            },
+        );
+        // Objects in front of the damage are still good: each use is checked by itself.
+        if let Err(error) = read
+            && objects.is_empty()
+        {
+            return Err(error.context(format!("segment {id}")));
+        }
+        Ok(Spool {
+            file,
+            bytes: offset,
+            objects,
+            last_used: 0,
+        })
+    }
+
+    fn make_room(&mut self) {
+        let total = |spools: &HashMap<_, Spool>| spools.values().map(|s| s.bytes).sum::<u64>();
+        while self.spools.len() >= SPOOLS_MAX || total(&self.spools) > SPOOL_BYTES_MAX {
+            let oldest = self
+                .spools
+                .iter()
+                .min_by_key(|(_, spool)| spool.last_used)
+                .map(|(id, _)| *id);
+            self.spools.remove(&oldest.expect("the cache is not empty"));
+        }
+    }
+}
+
+impl Spool {
+    fn get(&mut self, reference: &ObjectRef) -> Result<Vec<u8>> {
+        let placed = self
+            .objects
+            .get_mut(&reference.object.sequence)
+            .ok_or_else(|| anyhow!("is missing from its segment"))?;
+        let length = u64::try_from(placed.length).expect("usize fits 64 bits");
+        let range = reference.range(length)?;
+        let must_verify = reference
+            .checksum
+            .filter(|wanted| placed.verified != Some(*wanted));
+        let (start, end) = if must_verify.is_some() {
+            (0, length)
+        } else {
+            (range.start, range.end)
+        };
+        let mut data = vec![0; usize::try_from(end - start).expect("objects are small")];
+        self.file
+            .read_exact_at(&mut data, placed.offset + start)
+            .context("cannot read a temporary file")?;
+        let Some(wanted) = must_verify else {
+            return Ok(data);
+        };
+        check(&wanted, &data)?;
+        placed.verified = Some(wanted);
+        let part = usize::try_from(range.start).expect("objects are small")
+            ..usize::try_from(range.end).expect("objects are small");
+        Ok(data[part].to_vec())
+    }
+}
+
+/// Compares data with the checksum that a reference carries.
+pub fn check(wanted: &Checksum, data: &[u8]) -> Result<()> {
+    let algorithm: Algorithm = wanted.algorithm();
+    let found = Checksum::of(algorithm, data);
+    if found != *wanted {
+        bail!("is damaged: checksum {found}, wanted {wanted}");
+    }
+    Ok(())
+}

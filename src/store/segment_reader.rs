@@ -1,0 +1,98 @@
+//! Reads the objects of a segment in the order they stand in it.
+//!
+//! Nothing in a segment is trusted: members that are not regular files or not called `<this segment>/<sequence>` are passed over
+//! as if they were not there, an object larger than [`OBJECT_BYTES_MAX`] is refused, and what follows the archive is bounded.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use tar::{Archive, EntryType};
+
+use super::filter;
+use crate::format::object_ref::{ObjectId, SegmentId};
+
+/// Largest object that is taken from a store, in bytes. Data objects hold at most 1 MiB; the root of a metadata log holds about
+/// 110 bytes for each 64 KiB of log, so this is enough for the log of some 30 million files.
+pub const OBJECT_BYTES_MAX: u64 = 16 << 20;
+
+/// Most bytes behind the end of the archive: tar programs pad to records of 10 KiB, some to more.
+const TRAILER_BYTES_MAX: u64 = 1 << 20;
+
+/// A segment opened for reading once, from the front.
+pub struct SegmentReader {
+    id: SegmentId,
+    stream: Box<dyn Read + Send>,
+}
+
+impl SegmentReader {
+    /// Opens the segment's file; `extension` is what follows `.tar` in its name and says how to undo the filter.
+    pub fn open(
+        id: SegmentId,
+        path: &Path,
+        extension: &str,
+        unfilter: Option<&str>,
+    ) -> Result<Self> {
+        let file = File::open(path).context("cannot open")?;
+        Ok(Self {
+            id,
+            stream: filter::decoder(file, extension, unfilter)?,
+        })
+    }
+
+    /// Reads objects front to back. `wants` is asked for each sequence number; the data of those wanted goes to `visit`, which
+    /// may end the reading early. Returns whether the segment was read to its end, trailing padding included.
+    pub fn read(
+        mut self,
+        mut wants: impl FnMut(u32) -> bool,
+        mut visit: impl FnMut(u32, &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<bool> {
+        let mut data = Vec::new();
+        let mut archive = Archive::new(&mut self.stream);
+        for member in archive.entries().context("cannot read")?.raw(true) {
+            let mut member = member.context("cannot read")?;
+            let Some(sequence) = object_sequence(self.id, &member) else {
+                continue;
+            };
+            if !wants(sequence) {
+                continue;
+            }
+            let size = member.header().entry_size().context("cannot read")?;
+            if size > OBJECT_BYTES_MAX {
+                bail!(
+                    "object {sequence:08x} claims {size} bytes; objects have at most {OBJECT_BYTES_MAX}"
+                );
+            }
+            data.clear();
+            member.read_to_end(&mut data).context("cannot read")?;
+            if data.len() as u64 != size {
+                bail!(
+                    "object {sequence:08x} is cut short: {} of {size} bytes",
+                    data.len()
+                );
+            }
+            if visit(sequence, &data)?.is_break() {
+                return Ok(false);
+            }
+        }
+        let trailer = io::copy(
+            &mut self.stream.take(TRAILER_BYTES_MAX + 1),
+            &mut io::sink(),
+        )
+        .context("cannot read")?;
+        if trailer > TRAILER_BYTES_MAX {
+            bail!("more than {TRAILER_BYTES_MAX} bytes behind the end of the archive");
+        }
+        Ok(true)
+    }
+}
+
+/// Returns the sequence number of a member that is an object of segment `id`.
+fn object_sequence<R: Read>(id: SegmentId, member: &tar::Entry<'_, R>) -> Option<u32> {
+    let header = member.header();
+    let regular = matches!(header.entry_type(), EntryType::Regular);
+    let object = ObjectId::parse(&header.path_bytes()).ok()?;
+    (regular && object.segment == id).then_some(object.sequence)
+}

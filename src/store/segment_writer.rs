@@ -1,0 +1,234 @@
+//! Fills segments of one group: objects into a tar stream, the stream into frames, the frames to the pool.
+//!
+//! A segment is closed once its *filtered* size reaches the target (docs/format.md, "Segments"). Workers filter behind the
+//! writer's back, so the size is known only for earlier frames; the rest is estimated by the ratio of the group so far. To keep
+//! a backup a function of its input, the estimate uses exactly the frames that are a fixed number behind, and waits for them:
+//! how fast the workers happened to be never shows in the store.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use anyhow::Result;
+use tar::{EntryType, Header};
+
+use super::filter::{Filter, Framing};
+use super::pool::{OpenSegment, Pool};
+use crate::format::object_ref::{ObjectId, SegmentId};
+
+/// Tar pads everything to blocks of this size, and two empty ones end a file.
+const TAR_BLOCK_BYTES: usize = 512;
+
+/// Writes objects into segments of one group.
+pub struct SegmentWriter {
+    filter: Arc<Filter>,
+    target_bytes: usize,
+    mtime: u64,
+    open: Option<Filling>,
+    sent: VecDeque<Sent>,
+    ratio: Ratio,
+    data_bytes: u64,
+    opened: Vec<OpenedSegment>,
+}
+
+/// A segment that was begun since the last call of [`SegmentWriter::take_opened`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenedSegment {
+    /// The segment.
+    pub id: SegmentId,
+    /// The name of the file that it will have.
+    pub file: String,
+}
+
+struct Filling {
+    segment: Arc<OpenSegment>,
+    buffer: Vec<u8>,
+    next_sequence: u32,
+    next_frame: usize,
+    /// Filtered size of the frames whose size has been asked for.
+    known_filtered_bytes: usize,
+    /// Unfiltered size of the frames that are still on their way.
+    unknown_raw_bytes: usize,
+}
+
+/// A frame on its way through the pool.
+struct Sent {
+    segment: Arc<OpenSegment>,
+    index: usize,
+    raw_bytes: usize,
+}
+
+/// Filtered to unfiltered bytes over the latest frames whose size is known.
+#[derive(Clone, Copy)]
+struct Ratio {
+    raw_bytes: u64,
+    filtered_bytes: u64,
+}
+
+impl SegmentWriter {
+    /// Starts a group: segments of about `target_bytes` after `filter`, whose tar members carry `mtime` (seconds since 1970).
+    #[must_use]
+    pub fn new(filter: Arc<Filter>, target_bytes: usize, mtime: u64) -> Self {
+        // Until the first frames are back, nothing is assumed to shrink: the first segment ends early rather than too late.
+        let ratio = Ratio {
+            raw_bytes: 1,
+            filtered_bytes: 1,
+        };
+        Self {
+            filter,
+            target_bytes,
+            mtime,
+            open: None,
+            sent: VecDeque::new(),
+            ratio,
+            data_bytes: 0,
+            opened: Vec::new(),
+        }
+    }
+
+    /// Stores one object and returns its name. It is durable only once the pool has published its segment.
+    pub fn append(&mut self, pool: &Pool, data: &[u8]) -> Result<ObjectId> {
+        if self.open.is_none() {
+            self.open = Some(self.begin(pool));
+        }
+        let filling = self.open.as_mut().expect("was just opened");
+        let object = ObjectId {
+            segment: filling.segment.id(),
+            sequence: filling.next_sequence,
+        };
+        filling.push_member(object, data, self.mtime);
+        self.data_bytes += data.len() as u64;
+        match self.filter.framing() {
+            Framing::Whole if filling.buffer.len() >= self.target_bytes => self.close(pool)?,
+            Framing::Whole => {}
+            Framing::Frames(frame_bytes) => self.cut_frames(pool, frame_bytes)?,
+        }
+        Ok(object)
+    }
+
+    /// Completes the open segment, if any.
+    pub fn close(&mut self, pool: &Pool) -> Result<()> {
+        let Some(mut filling) = self.open.take() else {
+            return Ok(());
+        };
+        let end = filling.buffer.len() + 2 * TAR_BLOCK_BYTES;
+        filling.buffer.resize(end, 0);
+        let frame = std::mem::take(&mut filling.buffer);
+        self.submit(pool, &mut filling, frame, true)
+    }
+
+    /// Returns the bytes of objects stored in this group so far, before the filter and without tar's framing.
+    #[must_use]
+    pub fn data_bytes(&self) -> u64 {
+        self.data_bytes
+    }
+
+    /// Returns the segments begun since the last call.
+    pub fn take_opened(&mut self) -> Vec<OpenedSegment> {
+        std::mem::take(&mut self.opened)
+    }
+
+    fn begin(&mut self, pool: &Pool) -> Filling {
+        let segment = pool.open(&self.filter);
+        self.opened.push(OpenedSegment {
+            id: segment.id(),
+            file: segment.file().to_owned(),
+        });
+        Filling {
+            segment,
+            buffer: Vec::new(),
+            next_sequence: 0,
+            next_frame: 0,
+            known_filtered_bytes: 0,
+            unknown_raw_bytes: 0,
+        }
+    }
+
+    /// Submits full frames; the last one of the segment if that brings it to its target.
+    fn cut_frames(&mut self, pool: &Pool, frame_bytes: usize) -> Result<()> {
+        while let Some(mut filling) = self.open.take_if(|f| f.buffer.len() >= frame_bytes) {
+            let unknown = filling.unknown_raw_bytes + frame_bytes;
+            if filling.known_filtered_bytes + self.ratio.apply(unknown) >= self.target_bytes {
+                self.open = Some(filling);
+                return self.close(pool);
+            }
+            let rest = filling.buffer.split_off(frame_bytes);
+            let frame = std::mem::replace(&mut filling.buffer, rest);
+            let submitted = self.submit(pool, &mut filling, frame, false);
+            self.open = Some(filling);
+            submitted?;
+        }
+        Ok(())
+    }
+
+    /// Hands a frame over, and learns the filtered size of the frame that is now far enough behind.
+    fn submit(
+        &mut self,
+        pool: &Pool,
+        filling: &mut Filling,
+        frame: Vec<u8>,
+        last: bool,
+    ) -> Result<()> {
+        let sent = Sent {
+            segment: Arc::clone(&filling.segment),
+            index: filling.next_frame,
+            raw_bytes: frame.len(),
+        };
+        pool.submit(&sent.segment, sent.index, frame, last)?;
+        filling.next_frame += 1;
+        filling.unknown_raw_bytes += sent.raw_bytes;
+        self.sent.push_back(sent);
+        if self.sent.len() > pool.depth() {
+            let known = self.sent.pop_front().expect("is longer than the depth");
+            let filtered_bytes = known.segment.filtered_bytes(known.index);
+            self.ratio.add(known.raw_bytes, filtered_bytes);
+            if Arc::ptr_eq(&known.segment, &filling.segment) {
+                filling.known_filtered_bytes += filtered_bytes;
+                filling.unknown_raw_bytes -= known.raw_bytes;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Filling {
+    /// Appends one tar member: header, data, padding.
+    fn push_member(&mut self, object: ObjectId, data: &[u8], mtime: u64) {
+        let mut header = Header::new_ustar();
+        header
+            .set_path(object.to_string())
+            .expect("an object's name fits a ustar header");
+        header.set_size(data.len() as u64);
+        header.set_mode(0o600);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(mtime);
+        header.set_entry_type(EntryType::Regular);
+        header.set_cksum();
+        self.buffer.extend_from_slice(header.as_bytes());
+        self.buffer.extend_from_slice(data);
+        // The buffer itself begins anywhere in a tar block: frames are cut without regard to them.
+        let padding = data.len().next_multiple_of(TAR_BLOCK_BYTES) - data.len();
+        self.buffer
+            .extend_from_slice(&[0; TAR_BLOCK_BYTES][..padding]);
+        self.next_sequence += 1;
+    }
+}
+
+impl Ratio {
+    /// Beyond this, older frames begin to count less, so that the estimate follows the data.
+    const MEMORY_BYTES: u64 = 64 << 20;
+
+    fn add(&mut self, raw: usize, filtered: usize) {
+        if self.raw_bytes > Self::MEMORY_BYTES {
+            self.raw_bytes /= 2;
+            self.filtered_bytes /= 2;
+        }
+        self.raw_bytes += raw as u64;
+        self.filtered_bytes += filtered as u64;
+    }
+
+    fn apply(self, raw: usize) -> usize {
+        let filtered = u128::from(self.filtered_bytes) * raw as u128 / u128::from(self.raw_bytes);
+        usize::try_from(filtered).unwrap_or(usize::MAX)
+    }
+}
