@@ -15,6 +15,7 @@
 mod block_sink;
 mod contents;
 mod describe;
+mod names;
 mod publish;
 mod scan;
 mod selection;
@@ -47,7 +48,11 @@ use contents::{Chunker, OpenFile};
 use describe::{OwnerNames, ReadXattrs};
 use scan::{Found, OwnDirectory, Scanner, file_type, identity};
 pub use selection::Selection;
-pub use source::{Sources, entry_path};
+use source::Source;
+pub use source::Sources;
+
+/// Most bytes of extended attributes of one file: an entry has to fit in an object with room to spare.
+const XATTR_BYTES_MAX: usize = 1 << 20;
 
 /// What a backup does.
 #[derive(Clone, Debug)]
@@ -105,7 +110,7 @@ pub struct BackupReport {
     pub problems: u64,
 }
 
-/// Makes a snapshot. An error means that nothing was published; problems of single files are counted in the report.
+/// Makes a snapshot. An error means that there is no new snapshot; problems of single files are counted in the report.
 pub fn run(
     options: &BackupOptions,
     clock: &dyn Clock,
@@ -123,11 +128,7 @@ pub fn run(
         monitor.problem(b"/proc", "is not mounted: extended attributes of directories, links and special files are left out");
     }
     let own_directories = own_directories(&store, &local)?;
-    let scanner = Scanner {
-        selection: &options.selection,
-        own_directories: &own_directories,
-        monitor: &monitor,
-    };
+    let scanner = Scanner::new(&sources, &options.selection, &own_directories, &monitor);
 
     let mut run = Run::start(
         options,
@@ -137,7 +138,7 @@ pub fn run(
         clock,
         &monitor,
     )?;
-    scanner.scan(&sources, &mut |found| run.visit(found))?;
+    scanner.scan(&mut |found| run.visit(found))?;
     let report = run.finish(started)?;
     drop(lock);
     Ok(report)
@@ -145,7 +146,7 @@ pub fn run(
 
 /// Finds a source that is missing before anything is made.
 fn check_sources(sources: &Sources) -> Result<()> {
-    for source in &sources.paths {
+    for Source { path: source, .. } in &sources.paths {
         let shown = if sources.base == Path::new("/") {
             format!("/{source}")
         } else {
@@ -270,7 +271,7 @@ impl<'r> Run<'r> {
     }
 
     fn visit_file(&mut self, found: &Found<'_>) -> Result<()> {
-        let mut open = match contents::open(found.parent, found.name, &found.stat) {
+        let mut open = match contents::open(found.parent, found.name) {
             Ok(open) => open,
             Err(reason) => {
                 self.monitor.problem(found.path.as_bytes(), reason);
@@ -283,6 +284,8 @@ impl<'r> Run<'r> {
             entry.volatile = volatile;
             return self.record(entry, xattrs, BlockStatus::Old);
         }
+        // Before the reading: however long that takes, a change after this moment may go unseen.
+        let racy = self.is_racy(&open.stat);
         let read = match self.chunker.store(&mut open, &mut self.sink, &self.pool)? {
             Ok(read) => read,
             Err(reason) => {
@@ -293,7 +296,7 @@ impl<'r> Run<'r> {
         if let Some(reason) = &read.unstable {
             self.monitor.problem(found.path.as_bytes(), reason);
         }
-        let volatile = read.unstable.is_some() || self.is_racy(&open.stat);
+        let volatile = read.unstable.is_some() || racy;
         self.remember_link(&open, &read.contents, volatile);
         let mut entry = describe::regular(found.path, &open.stat, read.contents, &mut self.owners);
         entry.volatile = volatile;
@@ -305,6 +308,18 @@ impl<'r> Run<'r> {
             self.monitor.problem(entry.path.as_bytes(), reason);
         }
         entry.xattrs = read.xattrs;
+        let xattr_bytes: usize = entry
+            .xattrs
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        if xattr_bytes > XATTR_BYTES_MAX {
+            let reason = format!(
+                "its extended attributes are left out: {xattr_bytes} bytes, at most {XATTR_BYTES_MAX} can be stored"
+            );
+            self.monitor.problem(entry.path.as_bytes(), reason);
+            entry.xattrs.clear();
+        }
         if let EntryKind::File(contents) = &entry.kind {
             self.entries.source_bytes += contents.size;
         }
@@ -356,6 +371,9 @@ impl<'r> Run<'r> {
 
     /// Steps 1 to 4 of the module's description.
     fn finish(mut self, started: Timestamp) -> Result<BackupReport> {
+        if self.entries.new + self.entries.old == 0 {
+            bail!("nothing could be backed up, so there is no snapshot");
+        }
         let (root, mut metadata) = self.log.finish(&self.pool)?;
         self.sink.add_segments(&metadata.take_opened())?;
         self.sink.close(&self.pool)?;
@@ -396,9 +414,13 @@ impl<'r> Run<'r> {
             signature_filter,
             describe,
         )?;
-        database.commit().with_context(|| {
-            format!("snapshot {snapshot} is complete, but local state does not know it")
-        })?;
+        if let Err(error) = database.commit() {
+            // The snapshot exists. Without these rows the next run stores some blocks again, no more.
+            let reason = format!(
+                "snapshot {snapshot} is complete, but the local state does not know it: {error:#}"
+            );
+            self.monitor.problem(b"localdb.sqlite", reason);
+        }
         Ok(BackupReport {
             snapshot,
             new_entries: self.entries.new,

@@ -23,7 +23,7 @@ impl Chosen {
     /// Means everything if there are no PATHs.
     #[must_use]
     pub fn new(paths: &[EntryPath]) -> Self {
-        let everything = paths.is_empty().then(|| (EntryPath::root(), true));
+        let everything = paths.is_empty().then(|| (EntryPath::scan_root(), true));
         Self {
             paths: paths
                 .iter()

@@ -12,14 +12,22 @@ mod restore;
 mod size;
 mod verify;
 
+use std::num::NonZero;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use jiff::Timestamp;
+use pileus::format::path::EntryPath;
+use pileus::format::snapshot_name::SnapshotName;
 use pileus::local::lock::Locked;
+use pileus::snapshot;
+use pileus::store::catalog::Catalog;
 
 use crate::console::Console;
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, Which};
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -31,6 +39,8 @@ const USAGE: u8 = 2;
 const PROBLEMS: u8 = 3;
 /// Another run holds the lock.
 const LOCKED: u8 = 4;
+
+const JOBS_MAX: usize = 256;
 
 /// Why a command did not do its work.
 enum Failure {
@@ -61,7 +71,6 @@ pub(crate) fn main() -> ExitCode {
         Command::Cat(cat) => cat::run(cat, &console),
         Command::Verify(verify) => verify::run(verify, &console),
     };
-    let result = result.and_then(|code| console.finish().map(|()| code).map_err(Failure::Run));
     let code = result.unwrap_or_else(|failure| match failure {
         Failure::Usage(text) => {
             console.error(&text);
@@ -77,12 +86,47 @@ pub(crate) fn main() -> ExitCode {
             }
         }
     });
+    // The work is done; that its output could not be written is a problem.
+    let code = match console.finish() {
+        Err(error) if code == DONE => {
+            console.error(&format!("{error:#}"));
+            PROBLEMS
+        }
+        _ => code,
+    };
     ExitCode::from(code)
 }
 
 /// Returns the exit code of a run that went through with this many problems.
 fn done_with(problems: u64) -> u8 {
     if problems == 0 { DONE } else { PROBLEMS }
+}
+
+/// Interprets PATH arguments.
+fn entry_paths(arguments: &[PathBuf]) -> Result<Vec<EntryPath>, Failure> {
+    let paths = arguments.iter().map(|path| EntryPath::from_argument(path));
+    paths.collect::<Result<_, _>>().map_err(Failure::Usage)
+}
+
+/// Returns the number of worker threads: what was asked for, else one for each core.
+fn jobs(asked: Option<usize>) -> Result<usize, Failure> {
+    match asked {
+        Some(jobs @ 1..=JOBS_MAX) => Ok(jobs),
+        Some(jobs) => Err(Failure::Usage(format!(
+            "--jobs={jobs} is out of range: use 1 to {JOBS_MAX}"
+        ))),
+        None => Ok(thread::available_parallelism().map_or(1, NonZero::get)),
+    }
+}
+
+/// Finds the snapshot that was asked for.
+fn choose(which: &Which, catalog: &Catalog) -> anyhow::Result<SnapshotName> {
+    snapshot::choose(
+        catalog,
+        &which.snapshot,
+        which.scheme.as_deref(),
+        Timestamp::now(),
+    )
 }
 
 /// Whoever reads the output has seen enough (`pileus ls | head`); that is not an error of ours.

@@ -11,14 +11,17 @@ use pileus::format::escape;
 use pileus::monitor::{Event, Monitor};
 use serde_json::{Value, json};
 
+/// What is said when printing fails.
+const STDOUT: &str = "cannot write to standard output";
+
 /// How much is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verbosity {
     /// Errors and problems.
     Quiet,
-    /// Also notes, and a summary on a terminal.
+    /// Also notes and a summary, if standard output is a terminal.
     Normal,
-    /// Also each path.
+    /// Also each path, and notes wherever standard output goes.
     Paths,
 }
 
@@ -55,26 +58,19 @@ impl Console {
 
     /// Prints a line to standard output.
     pub(crate) fn line(&self, text: &str) -> Result<()> {
-        self.bytes(text.as_bytes())?;
-        self.bytes(b"\n")
+        // In one piece: other threads print too.
+        self.bytes(&[text.as_bytes(), b"\n"].concat())
     }
 
     /// Writes bytes to standard output as they are.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
-        let mut output = self.lock();
-        if let Some(error) = output.failed.take() {
-            return Err(error).context("cannot write to standard output");
-        }
-        output
-            .stdout
-            .write_all(bytes)
-            .context("cannot write to standard output")
+        self.lock().stdout.write_all(bytes).context(STDOUT)
     }
 
     /// Prints a line for people, unless told to be quiet or to print JSON.
     pub(crate) fn tell(&self, text: &str) {
         if self.verbosity != Verbosity::Quiet && !self.json {
-            self.keep_error(|console| console.line(text));
+            self.keep_error(|console| console.line(&escape(text.as_bytes())));
         }
     }
 
@@ -85,10 +81,12 @@ impl Console {
         }
     }
 
-    /// Prints what failed for one thing of a run that goes on; both texts are safe to show.
-    pub(crate) fn problem(&self, subject: &str, reason: &str) {
-        self.summary(&json!({ "type": "problem", "subject": subject, "reason": reason }));
-        self.to_stderr(&format!("{subject}: {reason}"));
+    /// Prints what failed for one thing of a run that goes on.
+    pub(crate) fn problem(&self, subject: &[u8], reason: &str) {
+        self.summary(
+            &json!({ "type": "problem", "subject": json_text(subject), "reason": reason }),
+        );
+        self.to_stderr(&format!("{}: {reason}", escape(subject)));
     }
 
     /// Prints a JSON object, if JSON was asked for.
@@ -110,16 +108,17 @@ impl Console {
         self.to_stderr(&text);
     }
 
-    /// Flushes standard output; fails if anything could not be written.
+    /// Flushes standard output; fails if anything could not be written for another reason than that nobody reads it any more.
     pub(crate) fn finish(&self) -> Result<()> {
         let mut output = self.lock();
-        if let Some(error) = output.failed.take() {
-            return Err(error).context("cannot write to standard output");
+        let outcome = output
+            .failed
+            .take()
+            .map_or_else(|| output.stdout.flush(), Err);
+        match outcome {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context(STDOUT),
+            _ => Ok(()),
         }
-        output
-            .stdout
-            .flush()
-            .context("cannot write to standard output")
     }
 
     fn to_stderr(&self, text: &str) {
@@ -127,11 +126,21 @@ impl Console {
         let mut output = self.lock();
         let flushed = output.stdout.flush();
         output.failed = output.failed.take().or(flushed.err());
-        // If standard error is gone, there is nobody left to tell.
-        drop(writeln!(io::stderr(), "pileus: {text}"));
+        // Escaped here, whatever the text was made of: no message can reach the terminal raw. If standard error is gone, there
+        // is nobody left to tell.
+        drop(writeln!(
+            io::stderr(),
+            "pileus: {}",
+            escape(text.as_bytes())
+        ));
     }
 
+    /// Keeps the first error for `finish`; after it nothing more is printed. Whoever closed the pipe has seen enough of the run,
+    /// which goes on: that is no error.
     fn keep_error(&self, print: impl FnOnce(&Self) -> Result<()>) {
+        if self.lock().failed.is_some() {
+            return;
+        }
         if let Err(error) = print(self) {
             self.lock().failed = error.downcast::<io::Error>().ok();
         }
@@ -156,20 +165,12 @@ impl Monitor for Console {
                 self.keep_error(|console| console.line(&line));
             }
             Event::Path { .. } => {}
-            Event::Note(text) => {
-                if self.json {
-                    self.summary(&json!({ "type": "note", "message": text }));
-                } else if self.verbosity == Verbosity::Paths {
-                    self.keep_error(|console| console.line(text));
-                }
+            Event::Note(text) if self.json => {
+                self.summary(&json!({ "type": "note", "message": text }));
             }
-            Event::Problem(problem) => {
-                let subject = json_text(&problem.subject);
-                self.summary(
-                    &json!({ "type": "problem", "subject": subject, "reason": problem.reason }),
-                );
-                self.to_stderr(&format!("{}: {}", escape(&problem.subject), problem.reason));
-            }
+            Event::Note(text) if self.verbosity == Verbosity::Paths => self.tell(text),
+            Event::Note(text) => self.tell_terminal(text),
+            Event::Problem(problem) => self.problem(&problem.subject, &problem.reason),
         }
     }
 }

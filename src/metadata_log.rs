@@ -4,18 +4,22 @@
 //! one `@reference` line for each. Reading follows references three deep, as every reader of the lineage does, and is total: a
 //! damaged piece or stanza is one [`LogError`], and the entries behind it are still read.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::format::checksum::{Algorithm, Checksum};
-use crate::format::entry::{Entry, stanza_path};
-use crate::format::object_ref::{ObjectRef, Slice};
+use crate::format::entry::{Entry, EntryKind, FileContents, encode_data, stanza_path};
+use crate::format::object_ref::{DataRef, ObjectRef, Slice};
 use crate::format::stanza::{LogItem, LogItems, Stanza};
 use crate::store::object_cache::ObjectCache;
 use crate::store::pool::Pool;
+use crate::store::segment_reader::OBJECT_BYTES_MAX;
 use crate::store::segment_writer::SegmentWriter;
 
 /// A piece is stored once it has at least this many bytes.
 const PIECE_BYTES: usize = 64 << 10;
+
+/// Most references that stand in a stanza itself, about 60 KB of text; a file of more than a gigabyte has more.
+const REFERENCES_MAX: usize = 1024;
 
 /// Deepest nesting of references, the root counted: root, piece, reused piece.
 const DEPTH_MAX: usize = 3;
@@ -40,7 +44,14 @@ impl MetadataLogWriter {
 
     /// Appends an entry; the caller keeps path order.
     pub fn append(&mut self, pool: &Pool, entry: &Entry) -> Result<()> {
-        entry.encode(&mut self.piece);
+        match &entry.kind {
+            EntryKind::File(contents) if contents.data.len() > REFERENCES_MAX => {
+                let mut shortened = entry.clone();
+                shortened.kind = EntryKind::File(self.store_references(pool, contents)?);
+                shortened.encode(&mut self.piece);
+            }
+            _ => entry.encode(&mut self.piece),
+        }
         if self.piece.len() >= PIECE_BYTES {
             self.store_piece(pool)
         } else {
@@ -58,6 +69,25 @@ impl MetadataLogWriter {
         Ok((root, self.segments))
     }
 
+    /// Puts a long list of references into objects of its own, so that no stanza outgrows an object.
+    fn store_references(&mut self, pool: &Pool, contents: &FileContents) -> Result<FileContents> {
+        let mut data = Vec::new();
+        for references in contents.data.chunks(REFERENCES_MAX) {
+            let mut text = Vec::new();
+            encode_data(references, &mut text);
+            text.push(b'\n');
+            data.push(DataRef::Indirect(store_object(
+                &mut self.segments,
+                pool,
+                &text,
+            )?));
+        }
+        Ok(FileContents {
+            data,
+            ..contents.clone()
+        })
+    }
+
     fn store_piece(&mut self, pool: &Pool) -> Result<()> {
         let reference = store_object(&mut self.segments, pool, &self.piece)?;
         self.piece.clear();
@@ -70,6 +100,11 @@ impl MetadataLogWriter {
 
 /// Metadata references carry the checksum of the object, and `[n]` where `n` is its exact length (docs/format.md, "What is written").
 fn store_object(segments: &mut SegmentWriter, pool: &Pool, data: &[u8]) -> Result<ObjectRef> {
+    let bytes = data.len() as u64;
+    ensure!(
+        bytes <= OBJECT_BYTES_MAX,
+        "the metadata log has an object of {bytes} bytes, readers take {OBJECT_BYTES_MAX}: back up fewer files at once"
+    );
     let object = segments.append(pool, data)?;
     let checksum = Some(Checksum::of(Algorithm::Sha1, data));
     Ok(ObjectRef {

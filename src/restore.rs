@@ -6,19 +6,24 @@
 //! 3. What needs everything else comes last: hard links, then the attributes of directories, deepest first.
 //!
 //! Only the store is read, never local state. Nothing is trusted: everything below the target is reached through directory
-//! descriptors without following links ([`target`]), and contents are compared with their checksums before a file keeps its name.
+//! descriptors without following links ([`target`]), and contents are compared with their checksums: before a file gets its name
+//! if it is written in several steps, before it is made at all if it has one part.
 //! Whatever cannot be restored is a problem of its own entry; everything else is.
 
 pub(crate) mod attributes;
 mod collision;
 mod contents;
+mod layout;
 mod planner;
 mod spool;
 pub(crate) mod target;
 mod tasks;
 mod worker;
 
+use std::collections::HashMap;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -111,16 +116,17 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
 
     let mut planner = Planner::new(&restorer, &options.target)?;
     let mut chosen = Chosen::new(&options.paths);
-    let mut found = 0_u64;
+    let (mut found, mut lost) = (0_u64, 0_u64);
     let (log_objects, data_objects) = (
         &mut objects,
         &mut ObjectCache::new(&catalog, options.unfilter.as_deref()),
     );
     for item in MetadataLogReader::new(log_objects, descriptor.root) {
         found += u64::from(item.is_ok());
+        lost += u64::from(item.is_err());
         planner.add(item, &mut chosen, data_objects)?;
     }
-    if found == 0 {
+    if found == 0 && lost > 0 {
         bail!(
             "nothing of the metadata of snapshot {} can be read",
             options.snapshot
@@ -164,6 +170,8 @@ pub(crate) struct Restorer<'t> {
     attributes: Attributes,
     entries: AtomicU64,
     bytes: AtomicU64,
+    /// Inodes of restored entries that may have further links.
+    linked_inodes: Mutex<HashMap<EntryPath, (u64, u64)>>,
 }
 
 impl<'t> Restorer<'t> {
@@ -181,6 +189,7 @@ impl<'t> Restorer<'t> {
             attributes: Attributes::new(policy),
             entries,
             bytes,
+            linked_inodes: Mutex::default(),
         }
     }
 
@@ -219,18 +228,36 @@ impl<'t> Restorer<'t> {
         }
     }
 
-    /// Gives a file whose contents have been compared its attributes.
+    /// Gives a file whose contents have been compared its attributes and its name.
     fn complete_verified(&self, cursor: &mut DirCursor<'_>, opened: &Opened, entry: &Entry) {
         let (parent, name) = entry.path.split();
-        match cursor.enter(parent) {
-            Ok(parent) => {
-                self.give_attributes(parent, name, Some(opened.file.as_fd()), entry);
+        let attributed = cursor.enter(parent).map(|parent| {
+            self.give_attributes(parent, name, Some(opened.file.as_fd()), entry);
+        });
+        match attributed.and_then(|()| opened.put_in_place(cursor)) {
+            Ok(()) => {
+                if let Ok(parent) = cursor.enter(parent) {
+                    self.remember_link(parent, entry);
+                }
                 self.restored(&entry.path, opened.work.size);
             }
             Err(error) => self.problem(
                 entry.path.as_bytes(),
-                format_args!("its attributes are lost: {error}"),
+                format_args!("cannot be given its name: {error}"),
             ),
+        }
+    }
+
+    /// Remembers which inode stands for an entry that others may be links of.
+    fn remember_link(&self, parent: BorrowedFd<'_>, entry: &Entry) {
+        if entry.may_be_hard_link()
+            && let Ok(Some(there)) = target::stat(parent, entry.path.split().1)
+        {
+            let mut inodes = self
+                .linked_inodes
+                .lock()
+                .expect("no worker panics while it holds the lock");
+            inodes.insert(entry.path.clone(), (there.st_dev, there.st_ino));
         }
     }
 
@@ -265,20 +292,35 @@ impl<'t> Restorer<'t> {
             });
             // A worker's own error says more than the queue that it left behind.
             ended.collect::<Result<Vec<()>>>().and(sent)
-        })
+        })?;
+        unfinished.ensure_none()
     }
 
     fn make_links(&self, plan: &Plan) -> Result<()> {
         let (mut from, mut to) = (DirCursor::new(self.target), DirCursor::new(self.target));
+        let inodes = self
+            .linked_inodes
+            .lock()
+            .expect("no worker panicked while it held the lock");
         for &(place, first) in &plan.links {
             let ((path, work), (first, _)) = (plan.spool.path(place)?, plan.spool.path(first)?);
+            let Some(expected) = inodes.get(&first) else {
+                self.problem(
+                    path.as_bytes(),
+                    format_args!("is a link of {first}, which could not be restored"),
+                );
+                continue;
+            };
             let ((parent, name), (first_parent, first_name)) = (path.split(), first.split());
             let linked = from.enter(first_parent).and_then(|from_fd| {
-                let to_fd = to.enter(parent)?;
-                if work.replace {
-                    target::remove(to_fd, name)?;
+                let there = target::stat(from_fd, first_name)?;
+                if there.is_none_or(|there| (there.st_dev, there.st_ino) != *expected) {
+                    return Err(io::Error::other("another file has its name now"));
                 }
-                target::hard_link(from_fd, first_name, to_fd, name)
+                let to_fd = to.enter(parent)?;
+                target::place(to_fd, name, work.replace, |name| {
+                    target::hard_link(from_fd, first_name, to_fd, name)
+                })
             });
             match linked {
                 Ok(()) => self.restored(&path, 0),
@@ -334,15 +376,21 @@ fn send_all(
     Ok(())
 }
 
+/// Restores batches until there are no more. After a failure the rest is taken off the queue unread: whoever fills it must not
+/// wait for a worker that has given up.
 fn work(worker: &mut Worker<'_, '_>, batches: &Mutex<Receiver<Batch>>) -> Result<()> {
+    let mut outcome = Ok(());
     loop {
         let batch = batches
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .recv();
-        match batch {
-            Ok(batch) => worker.restore(&batch)?,
-            Err(_) => return Ok(()),
+        let Ok(batch) = batch else {
+            return outcome;
+        };
+        if outcome.is_ok() {
+            let restored = catch_unwind(AssertUnwindSafe(|| worker.restore(&batch)));
+            outcome = restored.unwrap_or_else(|_| Err(anyhow!("a worker thread panicked")));
         }
     }
 }

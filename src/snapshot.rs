@@ -79,12 +79,11 @@ pub fn open(
     name: &SnapshotName,
     verify_signature: Option<&str>,
 ) -> Result<Descriptor> {
-    let descriptor = catalog.descriptor(name)?;
+    let (descriptor, text) = catalog.descriptor_and_text(name)?;
     if let Some(command) = verify_signature {
         if !descriptor.signed {
             bail!("snapshot {name} is not signed");
         }
-        let text = catalog.descriptor_text(name)?;
         command::check(command, &text)
             .with_context(|| format!("the signature of snapshot {name} is not good"))?;
     }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::format::object_ref::{ObjectRef, SegmentId, Slice};
 use crate::local::database::{BlockDigest, Database};
+use crate::store::catalog::split_segment_file;
 use crate::store::dir::StoreDir;
 use crate::store::filter::{Codec, Filter};
 use crate::store::pool::{Pool, PublishedSegment};
@@ -59,8 +60,8 @@ impl BlockSink {
         let length = u32::try_from(block.len()).context("a block of more than 4 GiB")?;
         let digest = BlockDigest::of(block);
         let (object, status) = if let Some(known) = self.database.find(&digest, length)? {
-            self.ensure_present(known.object.segment)?;
-            (known.object, BlockStatus::Old)
+            self.ensure_present(known.segment)?;
+            (known, BlockStatus::Old)
         } else {
             let writer = match &mut self.incompressible {
                 Some(unfiltered) if probe::is_incompressible(block) => unfiltered,
@@ -140,10 +141,22 @@ impl BlockSink {
             .database
             .segment(id)?
             .context("a block of a segment that the local database does not know")?;
-        if !self.store.has(&segment.file)? {
+        if split_segment_file(&segment.file).is_none_or(|(named, _)| named != id) {
             bail!(
-                "the local state names {}, which is not in {}: use the --localdb that belongs to this store, or move its localdb.sqlite \
-                 away to start without it",
+                "the local database is damaged: it calls the file of segment {id} {}",
+                segment.file
+            );
+        }
+        let there = self.store.size(&segment.file)?;
+        if there.is_none() || there != segment.disk_bytes {
+            let state = if there.is_none() {
+                "is not"
+            } else {
+                "does not have its size"
+            };
+            bail!(
+                "the local state names {}, which {state} in {}: use the --localdb that belongs to this store, or move its \
+                 localdb.sqlite away to start without it",
                 segment.file,
                 self.store.path().display()
             );

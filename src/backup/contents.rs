@@ -1,7 +1,7 @@
 //! Reads a regular file into blocks.
 //!
 //! The file is opened so that whatever took its place since the scan saw it can neither be followed (a symbolic link) nor block
-//! the run (a FIFO), and it must still be the same inode. No more is read than the size at opening: a file that grows without end
+//! the run (a FIFO). No more is read than the size at opening: a file that grows without end
 //! does not hold the run. What was read is what is recorded, so the snapshot is true even of a file that changed meanwhile.
 
 use std::fs::File;
@@ -14,7 +14,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::block_sink::{BlockSink, BlockStatus};
-use super::scan::{file_type, identity};
+use super::scan::file_type;
 use crate::format::BLOCK_BYTES;
 use crate::format::checksum::{Algorithm, Hasher};
 use crate::format::entry::FileContents;
@@ -43,11 +43,7 @@ pub(super) struct ReadFile {
 }
 
 /// Opens a file that the scan saw as a regular file; the error says why it cannot be backed up.
-pub(super) fn open(
-    parent: BorrowedFd<'_>,
-    name: &[u8],
-    seen: &FileStat,
-) -> Result<OpenFile, String> {
+pub(super) fn open(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OpenFile, String> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let opened = match openat(parent, name, flags | OFlag::O_NOATIME, Mode::empty()) {
         // Only the owner may leave the access time alone.
@@ -62,7 +58,8 @@ pub(super) fn open(
         Err(errno) => return Err(format!("cannot open it: {}", errno.desc())),
     };
     let stat = fstat(&file).map_err(|errno| format!("cannot look at it: {}", errno.desc()))?;
-    if file_type(&stat) != SFlag::S_IFREG || identity(&stat) != identity(seen) {
+    // Another regular file of that name, put there by a rename, is as good: what is recorded is what fstat says of it.
+    if file_type(&stat) != SFlag::S_IFREG {
         return Err(replaced());
     }
     Ok(OpenFile { file, stat })

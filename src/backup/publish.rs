@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use jiff::{Timestamp, ToSpan};
 
 use super::Clock;
@@ -13,8 +13,9 @@ use crate::store::dir::StoreDir;
 
 /// Publishes the sums file and the descriptor of a snapshot and returns its name.
 ///
-/// The sums file takes the name: it is published first, under the first free second at or after `started`, and what refers to it
-/// follows. All segments must be published; the directory is synced before the descriptor appears and again after it.
+/// The descriptor is signed before anything of the snapshot is published, so a failing signature leaves no trace of it. The sums
+/// file takes the name, the first free second at or after `started`, and the descriptor follows. All segments must be published;
+/// the directory is synced before the descriptor appears and again after it.
 pub(super) fn publish(
     store: &Arc<StoreDir>,
     clock: &dyn Clock,
@@ -23,33 +24,58 @@ pub(super) fn publish(
     signature_filter: Option<&str>,
     describe: impl Fn(Timestamp) -> Descriptor,
 ) -> Result<SnapshotName> {
-    let scheme = describe(started).scheme;
     let mut instant = started;
-    let name = loop {
-        let name = SnapshotName::new(&scheme, instant);
-        let mut part = store.begin(&format!("{}.sha1sums", name.stem()))?;
-        part.write(sums)?;
-        if part.publish()? {
-            break name;
+    loop {
+        let descriptor = describe(instant);
+        let name = SnapshotName::new(&descriptor.scheme, instant);
+        let (sums_file, descriptor_file) = (
+            format!("{}.sha1sums", name.stem()),
+            format!("{}.lbs", name.stem()),
+        );
+        if !store.has(&sums_file)? && !store.has(&descriptor_file)? {
+            let text = sign(descriptor.encode(), signature_filter)?;
+            if add(store, &sums_file, sums)? {
+                store.sync()?;
+                // Whoever has the sums file has the name; only a descriptor that lost its own could be in the way.
+                ensure!(
+                    add(store, &descriptor_file, &text)?,
+                    "{descriptor_file} appeared in the store while it was being written"
+                );
+                store.sync()?;
+                return Ok(name);
+            }
         }
         instant = instant
             .checked_add(1.second())
             .context("the clock is at its end")?;
         clock.wait_until(instant);
+    }
+}
+
+/// Signs a descriptor, and makes sure that what comes out still says the same: a filter may exit with 0 and yet cut it short.
+fn sign(text: Vec<u8>, signature_filter: Option<&str>) -> Result<Vec<u8>> {
+    let Some(command) = signature_filter else {
+        return Ok(text);
     };
-    store.sync()?;
-    let mut text = describe(instant).encode();
-    if let Some(command) = signature_filter {
-        text = command::run(command, &text).context("cannot sign the snapshot")?;
+    let signed = command::run(command, &text).context("cannot sign the snapshot")?;
+    let unsigned = |text: &[u8]| {
+        Descriptor::parse(text).map(|descriptor| Descriptor {
+            signed: false,
+            ..descriptor
+        })
+    };
+    match unsigned(&signed) {
+        Ok(descriptor) if Ok(&descriptor) == unsigned(&text).as_ref() => Ok(signed),
+        Ok(_) => bail!("cannot sign the snapshot: \"{command}\" changed the descriptor"),
+        Err(error) => bail!(
+            "cannot sign the snapshot: what \"{command}\" wrote is no descriptor (use a clear signature): {error}"
+        ),
     }
-    let mut part = store.begin(&format!("{}.lbs", name.stem()))?;
-    part.write(&text)?;
-    if !part.publish()? {
-        anyhow::bail!(
-            "a descriptor named {}.lbs exists already, without its sums file",
-            name.stem()
-        );
-    }
-    store.sync()?;
-    Ok(name)
+}
+
+/// Publishes a small file; `false` if its name is taken.
+fn add(store: &Arc<StoreDir>, name: &str, bytes: &[u8]) -> Result<bool> {
+    let mut part = store.begin(name)?;
+    part.write(bytes)?;
+    part.publish()
 }

@@ -6,16 +6,18 @@
 //!
 //! What cannot be listed or looked at is a problem of its own path; the walk goes on.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
+use super::names::Names;
 use super::selection::Selection;
 use super::source::Sources;
 use crate::format::path::EntryPath;
@@ -44,14 +46,17 @@ pub(super) struct OwnDirectory {
     pub is_own: fn(&[u8]) -> bool,
 }
 
-/// What a scan has to know.
+/// Takes every path that was found.
+pub(super) type Visit<'v> = dyn FnMut(&Found<'_>) -> Result<()> + 'v;
+
+/// Walks sources.
 pub(super) struct Scanner<'r> {
-    /// What is left out.
-    pub selection: &'r Selection,
-    /// Where own files are.
-    pub own_directories: &'r [OwnDirectory],
-    /// Takes problems and notes.
-    pub monitor: &'r Counter<'r>,
+    sources: &'r Sources,
+    selection: &'r Selection,
+    own_directories: &'r [OwnDirectory],
+    monitor: &'r Counter<'r>,
+    /// Sources that were not met yet, and whether a link of that name is to be followed.
+    awaited: RefCell<BTreeMap<EntryPath, bool>>,
 }
 
 /// A directory that is being walked.
@@ -64,18 +69,41 @@ struct Level {
     next: usize,
 }
 
-impl Scanner<'_> {
+impl<'r> Scanner<'r> {
+    /// Prepares a scan of `sources` without what `selection` leaves out and without the own files of `own_directories`.
+    pub(super) fn new(
+        sources: &'r Sources,
+        selection: &'r Selection,
+        own_directories: &'r [OwnDirectory],
+        monitor: &'r Counter<'r>,
+    ) -> Self {
+        let awaited = sources
+            .paths
+            .iter()
+            .map(|source| (source.path.clone(), source.follow))
+            .collect();
+        Self {
+            sources,
+            selection,
+            own_directories,
+            monitor,
+            awaited: RefCell::new(awaited),
+        }
+    }
+
     /// Visits the directories above each source, the source, and all below it, in path order. A visitor's error ends the scan.
-    pub(super) fn scan(
-        &self,
-        sources: &Sources,
-        visit: &mut dyn FnMut(&Found<'_>) -> Result<()>,
-    ) -> Result<()> {
+    /// A source that is left out, or lies behind a link inside another source, is a problem.
+    pub(super) fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
         let mut previous: Option<&EntryPath> = None;
-        for source in &sources.paths {
-            let base = File::open(&sources.base)
-                .with_context(|| format!("cannot open {}", sources.base.display()))?;
-            if source.is_root() {
+        for source in self.sources.paths.iter().map(|source| &source.path) {
+            // One inside another was met on the way, or cannot be: its place in the order has passed.
+            if previous.is_some_and(|previous| source.is_within(previous)) {
+                continue;
+            }
+            let base = File::open(&self.sources.base)
+                .with_context(|| format!("cannot open {}", self.sources.base.display()))?;
+            if source.is_scan_root() {
+                self.awaited.borrow_mut().remove(source);
                 let stat = fstat(&base).context("cannot look at the source")?;
                 visit(&Found {
                     path: source,
@@ -89,6 +117,10 @@ impl Scanner<'_> {
             }
             previous = Some(source);
         }
+        for source in self.awaited.take().into_keys() {
+            let reason = "was left out: a pattern excludes what it is in, or it lies behind a symbolic link in another PATH";
+            self.monitor.problem(source.as_bytes(), reason);
+        }
         Ok(())
     }
 
@@ -98,37 +130,43 @@ impl Scanner<'_> {
         base: OwnedFd,
         source: &EntryPath,
         previous: Option<&EntryPath>,
-        visit: &mut dyn FnMut(&Found<'_>) -> Result<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<()> {
         let components: Vec<_> = source.components().collect();
         let (name, above) = components
             .split_last()
-            .expect("a source that is not the root has a name");
+            .expect("a source that is not the scan root has a name");
         let mut directory = base;
-        let mut path = EntryPath::root();
+        let mut path = EntryPath::scan_root();
         for component in above {
             path = path.join(component);
             // Links above a source are followed: they are part of how the user named it. What is recorded is the directory.
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
             let opened = openat(&directory, *component, flags, Mode::empty());
-            let inner = opened.with_context(|| format!("cannot open {path}"))?;
-            if !previous.is_some_and(|p| p.is_within(&path)) {
-                let stat = fstat(&inner).with_context(|| format!("cannot look at {path}"))?;
+            let (stat, inner) = match opened.and_then(|inner| Ok((fstat(&inner)?, inner))) {
+                Ok(found) => found,
+                Err(errno) => {
+                    self.awaited.borrow_mut().remove(source);
+                    let reason = format_args!("cannot open {path} above it: {}", errno.desc());
+                    self.monitor.problem(source.as_bytes(), reason);
+                    return Ok(());
+                }
+            };
+            if !previous.is_some_and(|previous| previous.is_within(&path)) {
+                // Named by itself: its name above may be that of a link.
                 visit(&Found {
                     path: &path,
-                    parent: directory.as_fd(),
-                    name: component,
+                    parent: inner.as_fd(),
+                    name: b".",
                     stat,
                 })?;
             }
             directory = inner;
         }
-        if let Some(stat) = self.visit_name(&directory, name, source, visit)?
-            && let Some(inner) = self.open_directory(directory.as_fd(), name, source, &stat)
-        {
-            self.walk(source.clone(), inner, &stat, visit)?;
+        match self.visit_name(&directory, name, source, visit)? {
+            Some((stat, inner)) => self.walk(source.clone(), inner, &stat, visit),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Walks everything below an open directory.
@@ -137,7 +175,7 @@ impl Scanner<'_> {
         path: EntryPath,
         directory: OwnedFd,
         stat: &FileStat,
-        visit: &mut dyn FnMut(&Found<'_>) -> Result<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<()> {
         let mut levels = vec![self.list(path, directory, stat)];
         while let Some(level) = levels.last_mut() {
@@ -151,10 +189,7 @@ impl Scanner<'_> {
                 .directory
                 .as_ref()
                 .expect("the lowest directory is open");
-            let Some(stat) = self.visit_name(directory, name, &path, visit)? else {
-                continue;
-            };
-            if let Some(inner) = self.open_directory(directory.as_fd(), name, &path, &stat) {
+            if let Some((stat, inner)) = self.visit_name(directory, name, &path, visit)? {
                 levels.push(self.list(path, inner, &stat));
                 if let Some(high @ 1..) = levels.len().checked_sub(OPEN_DIRECTORIES_MAX) {
                     levels[high].directory = None;
@@ -164,14 +199,23 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Looks at one name and visits it, unless it is left out; returns the stat of a directory to walk into.
+    /// Looks at one name and visits it, unless it is left out; returns a directory to walk into, opened.
     fn visit_name(
         &self,
         directory: &OwnedFd,
         name: &[u8],
         path: &EntryPath,
-        visit: &mut dyn FnMut(&Found<'_>) -> Result<()>,
-    ) -> Result<Option<FileStat>> {
+        visit: &mut Visit<'_>,
+    ) -> Result<Option<(FileStat, OwnedFd)>> {
+        let awaited = self.awaited.borrow_mut().remove(path);
+        if awaited.is_some() && self.is_own(directory, name) {
+            self.monitor
+                .note(&format!("{path} is left out: it is the store's own"));
+            return Ok(None);
+        }
+        if awaited == Some(true) {
+            return self.visit_behind(directory, name, path, visit);
+        }
         let stat = match fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(Errno::ENOENT) => {
@@ -189,7 +233,16 @@ impl Scanner<'_> {
         };
         let is_directory = file_type(&stat) == SFlag::S_IFDIR;
         if self.selection.excludes(path, is_directory) {
+            if awaited.is_some() {
+                self.monitor
+                    .problem(path.as_bytes(), "was left out: a pattern excludes it");
+            }
             return Ok(None);
+        }
+        if awaited.is_some() && file_type(&stat) == SFlag::S_IFLNK {
+            self.monitor.note(&format!(
+                "{path} is a symbolic link and stored as one: write {path}/ for what is behind it"
+            ));
         }
         visit(&Found {
             path,
@@ -197,7 +250,55 @@ impl Scanner<'_> {
             name,
             stat,
         })?;
-        Ok(is_directory.then_some(stat))
+        Ok(if is_directory {
+            self.open_directory(directory.as_fd(), name, path, &stat)
+                .map(|inner| (stat, inner))
+        } else {
+            None
+        })
+    }
+
+    /// Visits the directory that a source named with a `/` at its end leads to.
+    fn visit_behind(
+        &self,
+        directory: &OwnedFd,
+        name: &[u8],
+        path: &EntryPath,
+        visit: &mut Visit<'_>,
+    ) -> Result<Option<(FileStat, OwnedFd)>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let opened = openat(directory, name, flags, Mode::empty());
+        match opened.and_then(|inner| Ok((fstat(&inner)?, inner))) {
+            Ok(_) if self.selection.excludes(path, true) => {
+                self.monitor
+                    .problem(path.as_bytes(), "was left out: a pattern excludes it");
+                Ok(None)
+            }
+            Ok((stat, inner)) => {
+                visit(&Found {
+                    path,
+                    parent: inner.as_fd(),
+                    name: b".",
+                    stat,
+                })?;
+                Ok(Some((stat, inner)))
+            }
+            Err(errno) => {
+                self.monitor.problem(
+                    path.as_bytes(),
+                    format_args!("cannot list the directory: {}", errno.desc()),
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    /// Tells whether a source is one of the store's own files.
+    fn is_own(&self, directory: &OwnedFd, name: &[u8]) -> bool {
+        let identity = fstat(directory).map(|stat| identity(&stat));
+        self.own_directories
+            .iter()
+            .any(|own| Ok(own.identity) == identity && (own.is_own)(name))
     }
 
     /// Opens a directory for listing; `None` after telling the problem.
@@ -241,16 +342,12 @@ impl Scanner<'_> {
             .own_directories
             .iter()
             .find(|own| own.identity == identity);
-        let names = Names::read(directory.as_fd(), |name| {
-            own.is_some_and(|own| (own.is_own)(name))
-        });
-        let names = names.unwrap_or_else(|errno| {
-            self.monitor.problem(
-                path.as_bytes(),
-                format_args!("cannot list the directory: {}", errno.desc()),
-            );
-            Names::default()
-        });
+        let leave_out = |name: &[u8]| own.is_some_and(|own| (own.is_own)(name));
+        let (names, failed) = Names::read(directory.as_fd(), leave_out);
+        if let Some(errno) = failed {
+            let reason = format_args!("cannot list all of the directory: {}", errno.desc());
+            self.monitor.problem(path.as_bytes(), reason);
+        }
         if names.left_out > 0 {
             self.monitor.note(&format!(
                 "{path}: left out {} files of the store itself",
@@ -301,62 +398,6 @@ fn open_from_top(levels: &[Level]) -> Option<OwnedFd> {
         directory = open_same(&directory, level.path.split().1, level.identity)?;
     }
     Some(directory)
-}
-
-/// The sorted names of a directory, packed: a directory of a million files costs its names and 4 bytes each.
-#[derive(Default)]
-struct Names {
-    bytes: Vec<u8>,
-    /// Where each name begins in `bytes`, in path order; a name ends at a NUL.
-    starts: Vec<u32>,
-    left_out: u64,
-}
-
-impl Names {
-    fn read(directory: BorrowedFd<'_>, leave_out: impl Fn(&[u8]) -> bool) -> Result<Self, Errno> {
-        let mut names = Self::default();
-        let mut stream = Dir::from_fd(
-            directory
-                .try_clone_to_owned()
-                .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0)))?,
-        )?;
-        for entry in stream.iter() {
-            let entry = entry?;
-            let name = entry.file_name();
-            if matches!(name.to_bytes(), b"." | b"..") {
-                continue;
-            }
-            if leave_out(name.to_bytes()) {
-                names.left_out += 1;
-                continue;
-            }
-            // Four billion bytes of names in one directory are beyond every file system.
-            names
-                .starts
-                .push(u32::try_from(names.bytes.len()).map_err(|_| Errno::EOVERFLOW)?);
-            names.bytes.extend_from_slice(name.to_bytes_with_nul());
-        }
-        let bytes = &names.bytes;
-        names
-            .starts
-            .sort_unstable_by_key(|&start| name_at(bytes, start));
-        Ok(names)
-    }
-
-    fn get(&self, index: usize) -> Option<&[u8]> {
-        self.starts
-            .get(index)
-            .map(|&start| name_at(&self.bytes, start))
-    }
-}
-
-fn name_at(bytes: &[u8], start: u32) -> &[u8] {
-    let rest = &bytes[start as usize..];
-    let end = rest
-        .iter()
-        .position(|&b| b == 0)
-        .expect("names are stored with their NUL");
-    &rest[..end]
 }
 
 /// Returns what kind of file a stat is of.

@@ -56,9 +56,7 @@ impl Pattern {
             Some(anchored) => anchored.to_owned(),
             None => format!("**/{body}"),
         };
-        // Braces are ordinary characters in file names; nobody promised alternatives.
-        let glob = glob.replace('{', "[{]").replace('}', "[}]");
-        let built = GlobBuilder::new(&glob)
+        let built = GlobBuilder::new(&without_alternatives(&glob))
             .literal_separator(true)
             .backslash_escape(true)
             .build();
@@ -68,6 +66,22 @@ impl Pattern {
             directories_only,
         })
     }
+}
+
+/// Takes the meaning from braces: they are ordinary characters in file names, and nobody promised alternatives.
+fn without_alternatives(glob: &str) -> String {
+    let mut plain = String::with_capacity(glob.len());
+    let mut characters = glob.chars();
+    let mut in_class = false;
+    while let Some(c) = characters.next() {
+        match c {
+            '\\' => plain.extend(std::iter::once(c).chain(characters.next())),
+            '{' | '}' if !in_class => plain.extend(['[', c, ']']),
+            _ => plain.push(c),
+        }
+        in_class = c == '[' || in_class && c != ']';
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -97,6 +111,8 @@ mod tests {
             ("src/*.o", "x/src/a.o", true),
             ("{a,b}", "a", false),
             ("{a,b}", "{a,b}", true),
+            ("\\{a\\}", "{a}", true),
+            ("[{]a", "{a", true),
             ("[ab]", "b", true),
             ("\\*", "*", true),
             ("\\*", "x", false),

@@ -5,13 +5,22 @@ use std::path::{Path, PathBuf};
 
 use crate::format::path::EntryPath;
 
-/// Sources in path order, none inside another, with the directory that their stored paths are relative to.
+/// Sources in path order, each once, with the directory that their stored paths are relative to.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Sources {
     /// `/` for absolute sources, the working directory for relative ones.
     pub base: PathBuf,
-    /// What to back up, relative to the base.
-    pub paths: Vec<EntryPath>,
+    /// What to back up, relative to the base. One may lie inside another.
+    pub paths: Vec<Source>,
+}
+
+/// A tree to back up.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    /// Its path as stored.
+    pub path: EntryPath,
+    /// Whether a symbolic link of that name stands for what it leads to: it was typed with a `/` at its end.
+    pub follow: bool,
 }
 
 impl Sources {
@@ -29,11 +38,14 @@ impl Sources {
         }
         let mut parsed = paths
             .iter()
-            .map(|p| entry_path(p))
+            .map(|p| Source::parse(p))
             .collect::<Result<Vec<_>, _>>()?;
         parsed.sort();
-        // In path order everything inside a source follows it directly.
-        parsed.dedup_by(|later, earlier| later.is_within(earlier));
+        parsed.dedup_by(|later, earlier| {
+            let same = later.path == earlier.path;
+            earlier.follow |= same && later.follow;
+            same
+        });
         let base = if absolute { "/" } else { "." };
         Ok(Self {
             base: base.into(),
@@ -42,28 +54,15 @@ impl Sources {
     }
 }
 
-/// Returns the stored form of a PATH argument: without leading or doubled `/` and without `.` components.
-///
-/// `..` is refused: leaving it out textually would name another file where a symbolic link stands before it.
-pub fn entry_path(path: &Path) -> Result<EntryPath, String> {
-    let bytes = path.as_os_str().as_bytes();
-    if bytes.is_empty() {
-        return Err("an empty PATH names nothing: use . for the working directory".to_owned());
+impl Source {
+    fn parse(argument: &Path) -> Result<Self, String> {
+        let bytes = argument.as_os_str().as_bytes();
+        let follow = bytes.ends_with(b"/") || bytes.ends_with(b"/.");
+        Ok(Self {
+            path: EntryPath::from_argument(argument)?,
+            follow,
+        })
     }
-    let mut stored = EntryPath::root();
-    for component in bytes
-        .split(|&b| b == b'/')
-        .filter(|c| !matches!(*c, b"" | b"."))
-    {
-        if component == b".." {
-            return Err(format!(
-                "\"..\" cannot be stored: write {} without it",
-                path.display()
-            ));
-        }
-        stored = stored.join(component);
-    }
-    Ok(stored)
 }
 
 #[cfg(test)]
@@ -72,21 +71,26 @@ mod tests {
 
     fn parse(paths: &[&str]) -> Result<Vec<String>, String> {
         let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-        Sources::parse(&paths).map(|s| s.paths.iter().map(ToString::to_string).collect())
+        Sources::parse(&paths).map(|s| {
+            s.paths
+                .iter()
+                .map(|source| source.path.to_string())
+                .collect()
+        })
     }
 
     #[test]
-    fn stored_paths_are_clean_sorted_and_disjoint() {
+    fn stored_paths_are_clean_sorted_and_each_there_once() {
         assert_eq!(
-            parse(&["/usr//lib/", "/etc/./x", "/usr/lib/a"]),
+            parse(&["/usr//lib/", "/etc/./x", "/usr/lib"]),
             Ok(vec!["etc/x".into(), "usr/lib".into()])
         );
         assert_eq!(
             parse(&["b", "./a-b", "a/b", "a"]),
-            Ok(vec!["a".into(), "a-b".into(), "b".into()])
+            Ok(vec!["a".into(), "a/b".into(), "a-b".into(), "b".into()])
         );
         assert_eq!(parse(&["/"]), Ok(vec![".".into()]));
-        assert_eq!(parse(&[".", "x"]), Ok(vec![".".into()]));
+        assert_eq!(parse(&[".", "x"]), Ok(vec![".".into(), "x".into()]));
     }
 
     #[test]

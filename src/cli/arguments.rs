@@ -107,7 +107,7 @@ pub(crate) struct Backup {
 
 /// Which snapshot of which store.
 #[derive(Debug, Args)]
-pub(crate) struct Snapshot {
+pub(crate) struct Which {
     /// Directory of the store
     #[arg(long, alias = "store", value_name = "DIR")]
     pub(crate) dest: PathBuf,
@@ -132,7 +132,7 @@ pub(crate) struct Snapshot {
 )]
 pub(crate) struct Restore {
     #[command(flatten)]
-    pub(crate) snapshot: Snapshot,
+    pub(crate) which: Which,
 
     /// Directory to restore into; made if only its last component is missing
     #[arg(long, value_name = "DIR")]
@@ -189,7 +189,7 @@ pub(crate) struct List {
 #[command(after_help = "Example: pileus ls -l --dest=/mnt/backup home/user")]
 pub(crate) struct Ls {
     #[command(flatten)]
-    pub(crate) snapshot: Snapshot,
+    pub(crate) which: Which,
 
     /// Show type, mode, owner, size and time
     #[arg(short, long)]
@@ -205,7 +205,7 @@ pub(crate) struct Ls {
 #[command(after_help = "Example: pileus cat --dest=/mnt/backup etc/fstab")]
 pub(crate) struct Cat {
     #[command(flatten)]
-    pub(crate) snapshot: Snapshot,
+    pub(crate) which: Which,
 
     /// The file
     #[arg(value_name = "PATH")]

@@ -1,6 +1,5 @@
 //! `pileus backup`.
 
-use std::num::NonZero;
 use std::thread;
 use std::time::Instant;
 
@@ -17,10 +16,9 @@ use crate::console::Console;
 
 /// Smaller segments would be all framing, larger ones would not fit in memory when a program filters them.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 4096..=1 << 30;
-const JOBS_MAX: usize = 256;
 
 pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> {
-    let options = options(arguments).map_err(Failure::Usage)?;
+    let options = options(arguments, super::jobs(arguments.jobs)?).map_err(Failure::Usage)?;
     let begun = Instant::now();
     let names = Box::new(|| SegmentId::from_bytes(*uuid::Uuid::new_v4().as_bytes()));
     let report = backup::run(&options, &SystemClock, names, console)?;
@@ -29,7 +27,7 @@ pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> 
 }
 
 /// Checks everything that can be wrong with the command line before anything is touched.
-fn options(arguments: &Backup) -> Result<BackupOptions, String> {
+fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
     Sources::parse(&arguments.paths)?;
     if let Some(scheme) = &arguments.scheme {
         check_scheme(scheme).map_err(|e| e.to_string())?;
@@ -51,7 +49,7 @@ fn options(arguments: &Backup) -> Result<BackupOptions, String> {
         filter: filter(arguments)?,
         signature_filter: arguments.signature_filter.clone(),
         segment_bytes: usize::try_from(segment_bytes).map_err(|e| e.to_string())?,
-        jobs: jobs(arguments.jobs)?,
+        jobs,
     })
 }
 
@@ -101,17 +99,6 @@ fn check_extension(extension: &str) -> Result<(), String> {
     Err(format!(
         "--filter-extension={extension} cannot be used: write a dot and letters or digits, such as .gpg"
     ))
-}
-
-/// Returns the number of worker threads: what was asked for, else one for each core.
-pub(super) fn jobs(asked: Option<usize>) -> Result<usize, String> {
-    match asked {
-        Some(jobs @ 1..=JOBS_MAX) => Ok(jobs),
-        Some(jobs) => Err(format!(
-            "--jobs={jobs} is out of range: use 1 to {JOBS_MAX}"
-        )),
-        None => Ok(thread::available_parallelism().map_or(1, NonZero::get)),
-    }
 }
 
 fn summarize(report: &BackupReport, seconds: f64, console: &Console) {

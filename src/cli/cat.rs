@@ -1,8 +1,6 @@
 //! `pileus cat`.
 
 use anyhow::{Context, anyhow};
-use jiff::Timestamp;
-use pileus::backup::entry_path;
 use pileus::file_reader::{self, Part};
 use pileus::format::entry::{Entry, EntryKind};
 use pileus::format::path::EntryPath;
@@ -17,20 +15,15 @@ use crate::console::Console;
 
 /// Writes the contents of one file to standard output; if they turn out damaged, the exit code says so behind them.
 pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
-    let path = entry_path(&arguments.path).map_err(Failure::Usage)?;
+    let path = EntryPath::from_argument(&arguments.path).map_err(Failure::Usage)?;
     if console.is_json() {
         return Err(Failure::Usage(
             "cat prints contents, not JSON: leave out --json".to_owned(),
         ));
     }
-    let of = &arguments.snapshot;
+    let of = &arguments.which;
     let catalog = Catalog::open(&of.dest)?;
-    let name = snapshot::choose(
-        &catalog,
-        &of.snapshot,
-        of.scheme.as_deref(),
-        Timestamp::now(),
-    )?;
+    let name = super::choose(of, &catalog)?;
     let descriptor = snapshot::open(&catalog, &name, None)?;
     let mut objects = ObjectCache::new(&catalog, of.unfilter.as_deref());
     let entry = find(
@@ -66,7 +59,7 @@ fn find(path: &EntryPath, log: MetadataLogReader<'_, '_>, console: &Console) -> 
             Ok(entry) if entry.path == *path => return Some(entry),
             Ok(_) => {}
             // The entry may be in what is lost: this explains why it is not found.
-            Err(error) => console.problem(&pileus::format::escape(&error.subject), &error.reason),
+            Err(error) => console.problem(&error.subject, &error.reason),
         }
     }
     None

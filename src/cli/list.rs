@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
             }
             Ok(descriptor) => console.line(&row(name, &descriptor, width))?,
             Err(error) => {
-                console.problem(&name.to_string(), &format!("{error:#}"));
+                console.problem(name.to_string().as_bytes(), &format!("{error:#}"));
                 problems += 1;
             }
         }

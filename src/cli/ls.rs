@@ -1,7 +1,6 @@
 //! `pileus ls`.
 
 use jiff::Timestamp;
-use pileus::backup::entry_path;
 use pileus::chosen::{Chosen, Relation};
 use pileus::format::entry::{Entry, EntryKind, Owner};
 use pileus::format::escape;
@@ -17,20 +16,10 @@ use crate::console::{Console, json_text};
 
 /// Prints a line for each entry, in path order.
 pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
-    let paths: Vec<_> = arguments
-        .paths
-        .iter()
-        .map(|path| entry_path(path))
-        .collect::<Result<_, _>>()
-        .map_err(Failure::Usage)?;
-    let of = &arguments.snapshot;
+    let paths: Vec<_> = super::entry_paths(&arguments.paths)?;
+    let of = &arguments.which;
     let catalog = Catalog::open(&of.dest)?;
-    let name = snapshot::choose(
-        &catalog,
-        &of.snapshot,
-        of.scheme.as_deref(),
-        Timestamp::now(),
-    )?;
+    let name = super::choose(of, &catalog)?;
     let descriptor = snapshot::open(&catalog, &name, None)?;
     let mut objects = ObjectCache::new(&catalog, of.unfilter.as_deref());
     let mut chosen = Chosen::new(&paths);
@@ -49,13 +38,13 @@ pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
             Ok(_) => {}
             Err(error) => {
                 problems += 1;
-                console.problem(&escape(&error.subject), &error.reason);
+                console.problem(&error.subject, &error.reason);
             }
         }
     }
     for path in chosen.unmet() {
         problems += 1;
-        console.problem(&path.to_string(), &format!("is not in snapshot {name}"));
+        console.problem(path.as_bytes(), &format!("is not in snapshot {name}"));
     }
     console.summary(&json!({ "type": "summary", "command": "ls", "snapshot": name.to_string(), "entries": entries, "problems": problems }));
     Ok(done_with(problems))

@@ -2,10 +2,7 @@
 
 use std::time::Instant;
 
-use jiff::Timestamp;
-use pileus::backup::entry_path;
 use pileus::restore::{self, Overwrite, OwnerPolicy, RestoreOptions, RestoreReport};
-use pileus::snapshot;
 use pileus::store::catalog::Catalog;
 use serde_json::json;
 
@@ -15,22 +12,12 @@ use crate::console::Console;
 
 pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure> {
     let overwrite = overwrite(&arguments.overwrite).map_err(Failure::Usage)?;
-    let paths = arguments
-        .paths
-        .iter()
-        .map(|path| entry_path(path))
-        .collect::<Result<_, _>>()
-        .map_err(Failure::Usage)?;
-    let jobs = super::backup::jobs(arguments.jobs).map_err(Failure::Usage)?;
-    let catalog = Catalog::open(&arguments.snapshot.dest)?;
-    let snapshot = snapshot::choose(
-        &catalog,
-        &arguments.snapshot.snapshot,
-        arguments.snapshot.scheme.as_deref(),
-        Timestamp::now(),
-    )?;
+    let paths = super::entry_paths(&arguments.paths)?;
+    let jobs = super::jobs(arguments.jobs)?;
+    let catalog = Catalog::open(&arguments.which.dest)?;
+    let snapshot = super::choose(&arguments.which, &catalog)?;
     let options = RestoreOptions {
-        store: arguments.snapshot.dest.clone(),
+        store: arguments.which.dest.clone(),
         snapshot,
         target: arguments.target.clone(),
         paths,
@@ -40,7 +27,7 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
         sparse: !arguments.no_sparse,
         jobs,
         verify_signature: arguments.verify_signature.clone(),
-        unfilter: arguments.snapshot.unfilter.clone(),
+        unfilter: arguments.which.unfilter.clone(),
     };
     let begun = Instant::now();
     let report = restore::run(&options, console)?;

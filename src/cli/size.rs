@@ -5,11 +5,12 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let wrong = || format!("\"{text}\" is not a size: write a number and K, M, G or T, such as 4M");
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let power = match unit
-        .to_ascii_uppercase()
-        .trim_end_matches('B')
-        .trim_end_matches('I')
-    {
+    let unit = unit.to_ascii_uppercase();
+    let unit = unit
+        .strip_suffix("IB")
+        .or_else(|| unit.strip_suffix('B'))
+        .unwrap_or(&unit);
+    let power = match unit {
         "" => 0,
         "K" => 10,
         "M" => 20,
@@ -50,7 +51,17 @@ mod tests {
         ] {
             assert_eq!(parse(text), Ok(bytes), "{text}");
         }
-        for wrong in ["", "M", "-1", "4X", "1.5G", "99999999999T", "4 M"] {
+        for wrong in [
+            "",
+            "M",
+            "-1",
+            "4X",
+            "1.5G",
+            "99999999999T",
+            "4 M",
+            "4MBB",
+            "4MIIB",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

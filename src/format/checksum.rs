@@ -93,6 +93,18 @@ impl Checksum {
         &self.digest
     }
 
+    /// Compares the checksum with that of `data`; the error says both.
+    pub fn verify(&self, data: &[u8]) -> Result<(), FormatError> {
+        let found = Self::of(self.algorithm, data);
+        if found == *self {
+            Ok(())
+        } else {
+            Err(FormatError::plain(format!(
+                "is damaged: checksum {found}, wanted {self}"
+            )))
+        }
+    }
+
     /// Returns the algorithm that made the digest.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {

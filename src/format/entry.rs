@@ -355,8 +355,8 @@ fn encode_owner(out: &mut Vec<u8>, key: &str, owner: &Owner) {
     });
 }
 
-/// Writes one reference a line; the older readers take any white space between them.
-fn encode_data(data: &[DataRef], out: &mut Vec<u8>) {
+/// Appends references, one a line, as a `data` field has them; the older readers take any white space between them.
+pub fn encode_data(data: &[DataRef], out: &mut Vec<u8>) {
     for (i, reference) in data.iter().enumerate() {
         if i > 0 {
             out.extend_from_slice(b"\n    ");

@@ -9,9 +9,12 @@
 //! A block is identified by BLAKE3 over its bytes and by its length, not by the format's SHA-1, for which collisions can be made.
 
 use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use nix::fcntl::OFlag;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use crate::format::checksum::{Algorithm, Checksum};
@@ -19,6 +22,9 @@ use crate::format::object_ref::{ObjectId, SegmentId};
 
 /// Name of the database file.
 pub const FILE_NAME: &str = "localdb.sqlite";
+
+/// Marks the file as pileus's own, in SQLite's `application_id`: "pile". Other programs of the lineage use the same file name.
+const APPLICATION_ID: i64 = 0x7069_6c65;
 
 /// Version of the tables, kept in SQLite's `user_version`.
 const SCHEMA_VERSION: i64 = 1;
@@ -29,7 +35,6 @@ const SCHEMA: &str = "
         uuid       BLOB NOT NULL UNIQUE,
         file       TEXT NOT NULL,
         sha1       TEXT,
-        data_bytes INTEGER,
         disk_bytes INTEGER
     ) STRICT;
     CREATE TABLE block (
@@ -53,13 +58,6 @@ impl BlockDigest {
     }
 }
 
-/// A block that the database knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KnownBlock {
-    /// The object that holds exactly the block.
-    pub object: ObjectId,
-}
-
 /// A segment that the database knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownSegment {
@@ -67,6 +65,8 @@ pub struct KnownSegment {
     pub file: String,
     /// The checksum of that file; none while the run that writes it is under way.
     pub checksum: Option<Checksum>,
+    /// The size of that file in bytes; none as long as there is no checksum.
+    pub disk_bytes: Option<u64>,
 }
 
 /// The open database, inside the transaction of one run.
@@ -83,6 +83,15 @@ impl Database {
     pub fn open(directory: &Path) -> Result<Self> {
         let path = directory.join(FILE_NAME);
         let shown = path.display().to_string();
+        // SQLite would make it readable for all; which blocks somebody has is nobody else's business.
+        let created = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(&path);
+        created.with_context(|| format!("cannot open {shown}"))?;
         let opened = Connection::open(&path).and_then(prepare);
         let connection = opened.map_err(|e| explain(e, &shown))?;
         let database = Self {
@@ -96,38 +105,45 @@ impl Database {
     }
 
     fn migrate(&self) -> Result<()> {
-        let version: i64 = self.sql(self.connection.query_row(
-            "PRAGMA user_version",
-            [],
-            |row| row.get(0),
-        ))?;
-        match version {
-            0 => self.sql(
+        let number = |sql| {
+            self.sql(
                 self.connection
-                    .execute_batch(&format!("BEGIN; {SCHEMA} COMMIT;")),
-            ),
-            SCHEMA_VERSION => Ok(()),
-            newer => bail!(
-                "{} has version {newer}, this pileus knows up to {SCHEMA_VERSION}: use the newer program, or another --localdb",
+                    .query_row(sql, [], |row| row.get::<_, i64>(0)),
+            )
+        };
+        match number("PRAGMA user_version")? {
+            SCHEMA_VERSION if number("PRAGMA application_id")? == APPLICATION_ID => Ok(()),
+            0 if number("SELECT count(*) FROM sqlite_schema")? == 0 => {
+                let sql =
+                    format!("BEGIN; PRAGMA application_id = {APPLICATION_ID}; {SCHEMA} COMMIT;");
+                self.sql(self.connection.execute_batch(&sql))
+            }
+            newer
+                if newer > SCHEMA_VERSION && number("PRAGMA application_id")? == APPLICATION_ID =>
+            {
+                bail!(
+                    "{} has version {newer}, this pileus knows up to {SCHEMA_VERSION}: use the newer program, or another --localdb",
+                    self.path
+                )
+            }
+            _ => bail!(
+                "{} is not a local database of pileus: use another --localdb, or move it away",
                 self.path
             ),
         }
     }
 
-    /// Looks for a block of `length` bytes with this identity.
-    pub fn find(&self, digest: &BlockDigest, length: u32) -> Result<Option<KnownBlock>> {
+    /// Returns the object that is exactly the block of `length` bytes with this identity, if one is known.
+    pub fn find(&self, digest: &BlockDigest, length: u32) -> Result<Option<ObjectId>> {
         let sql = "SELECT uuid, sequence FROM block JOIN segment ON segment.id = block.segment WHERE digest = ?1 AND length = ?2";
         let mut statement = self.sql(self.connection.prepare_cached(sql))?;
         let found = statement.query_row(params![digest.0, length], |row| {
-            Ok((row.get::<_, [u8; 16]>(0)?, row.get(1)?))
+            Ok(ObjectId {
+                segment: SegmentId::from_bytes(row.get(0)?),
+                sequence: row.get(1)?,
+            })
         });
-        let found: Option<([u8; 16], u32)> = self.sql(found.optional())?;
-        Ok(found.map(|(uuid, sequence)| KnownBlock {
-            object: ObjectId {
-                segment: SegmentId::from_bytes(uuid),
-                sequence,
-            },
-        }))
+        self.sql(found.optional())
     }
 
     /// Remembers that `object`, in a segment added before, is exactly this block.
@@ -170,25 +186,27 @@ impl Database {
 
     /// Returns what is known of a segment.
     pub fn segment(&self, id: SegmentId) -> Result<Option<KnownSegment>> {
-        let sql = "SELECT file, sha1 FROM segment WHERE uuid = ?1";
+        let sql = "SELECT file, sha1, disk_bytes FROM segment WHERE uuid = ?1";
         let row = self
             .connection
             .query_row(sql, params![id.as_bytes()], |row| {
-                Ok((row.get(0)?, row.get::<_, Option<String>>(1)?))
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             });
-        let found: Option<(String, Option<String>)> = self.sql(row.optional())?;
-        found
-            .map(|(file, sha1)| {
-                let parse = |hex: String| {
-                    Checksum::from_hex(Algorithm::Sha1, hex.as_bytes())
-                        .with_context(|| self.damaged("a checksum"))
-                };
-                Ok(KnownSegment {
-                    file,
-                    checksum: sha1.map(parse).transpose()?,
-                })
-            })
-            .transpose()
+        let found: Option<(String, Option<String>, Option<i64>)> = self.sql(row.optional())?;
+        let Some((file, sha1, disk_bytes)) = found else {
+            return Ok(None);
+        };
+        let parse = |hex: String| {
+            Checksum::from_hex(Algorithm::Sha1, hex.as_bytes())
+                .with_context(|| self.damaged("a checksum"))
+        };
+        let checksum = sha1.map(parse).transpose()?;
+        let disk_bytes = disk_bytes.and_then(|bytes| u64::try_from(bytes).ok());
+        Ok(Some(KnownSegment {
+            file,
+            checksum,
+            disk_bytes,
+        }))
     }
 
     /// Makes everything that the run added durable.
@@ -217,7 +235,7 @@ fn prepare(connection: Connection) -> rusqlite::Result<Connection> {
     // A file system without shared memory (some network ones) refuses WAL; the rollback journal is as safe, only slower.
     connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
-    // NORMAL could lose the last commit in a power failure. That would only cost a re-store, but FULL costs one fsync a run.
+    // FULL costs one fsync a run. NORMAL would save it and could lose the last commit in a power failure.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -269,10 +287,7 @@ mod tests {
             .expect("completes");
         database.commit().expect("commits");
         let database = Database::open(dir.path()).expect("opens");
-        assert_eq!(
-            database.find(&digest, 5).expect("looks"),
-            Some(KnownBlock { object })
-        );
+        assert_eq!(database.find(&digest, 5).expect("looks"), Some(object));
         assert_eq!(
             database.find(&digest, 6).expect("looks"),
             None,
@@ -299,13 +314,26 @@ mod tests {
         );
         assert_eq!(std::fs::read(&path).expect("reads").len(), 8192);
         std::fs::remove_file(&path).expect("removes");
+        let newer = "PRAGMA user_version = 99; PRAGMA application_id = 0x70696c65";
         Connection::open(&path)
-            .and_then(|c| c.pragma_update(None, "user_version", 99))
+            .and_then(|c| c.execute_batch(newer))
             .expect("writes");
         let error = Database::open(dir.path())
             .err()
             .expect("is newer")
             .to_string();
         assert!(error.contains("has version 99"), "{error}");
+        std::fs::remove_file(&path).expect("removes");
+        Connection::open(&path)
+            .and_then(|c| c.execute_batch("CREATE TABLE other (x)"))
+            .expect("writes");
+        let error = Database::open(dir.path())
+            .err()
+            .expect("is foreign")
+            .to_string();
+        assert!(
+            error.contains("is not a local database of pileus"),
+            "{error}"
+        );
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use nix::fcntl::OFlag;
 
 use crate::format::date::format_date;
 
@@ -50,6 +51,7 @@ impl Lock {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(&path);
         let mut file = opened.with_context(|| format!("cannot open {shown}"))?;
         match file.try_lock() {

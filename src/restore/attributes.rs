@@ -33,6 +33,9 @@ const SET_GROUP_ID: u32 = 0o2000;
 /// Prefix of the extended attributes that hold access control lists.
 const ACL_PREFIX: &[u8] = b"system.posix_acl_";
 
+/// Extended attribute that holds the capabilities of a program.
+const CAPABILITY: &[u8] = b"security.capability";
+
 /// Who owns what is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerPolicy {
@@ -112,9 +115,10 @@ impl Attributes {
             );
             return Ok(());
         }
-        let mode = entry.mode & self.set_owner(&subject, found, entry, problems)?;
+        let allowed = self.set_owner(&subject, found, entry, problems)?;
+        let mode = entry.mode & allowed;
         if self.policy.xattrs {
-            self.set_xattrs(&subject, entry, problems);
+            self.set_xattrs(&subject, entry, allowed & SET_USER_ID != 0, problems);
         }
         // Linux has no mode of symbolic links.
         if !matches!(entry.kind, EntryKind::Symlink { .. })
@@ -165,13 +169,18 @@ impl Attributes {
         Ok(allowed)
     }
 
-    fn set_xattrs(&self, subject: &Subject<'_>, entry: &Entry, problems: &mut Vec<String>) {
+    /// Capabilities are rights like the set-id bits, so they too are for the stored owner (`owned`) alone.
+    fn set_xattrs(
+        &self,
+        subject: &Subject<'_>,
+        entry: &Entry,
+        owned: bool,
+        problems: &mut Vec<String>,
+    ) {
         remove_foreign_acls(subject, entry, problems);
         for (name, value) in &entry.xattrs {
-            if !self.policy.privileged
-                && !name.starts_with(b"user.")
-                && !name.starts_with(ACL_PREFIX)
-            {
+            let needs_root = !name.starts_with(b"user.") && !name.starts_with(ACL_PREFIX);
+            if needs_root && !self.policy.privileged || name == CAPABILITY && !owned {
                 self.skipped_xattrs.fetch_add(1, Ordering::Relaxed);
             } else if let Err(e) = subject.set_xattr(name, value) {
                 let shown = escape(name);

@@ -5,12 +5,14 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::os::unix::fs::MetadataExt;
 
-use nix::fcntl::{FallocateFlags, RenameFlags, fallocate, renameat2};
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::Restorer;
-use super::spool::Work;
+use super::spool::{Place, Work};
 use super::target::{self, DirCursor};
 use crate::format::checksum::{Checksum, Hasher};
+use crate::format::escape;
 use crate::format::path::EntryPath;
 
 /// Shorter runs of zeros are written: a hole for each would cost more calls than it saves space.
@@ -20,10 +22,14 @@ const HOLE_BYTES: usize = 32 << 10;
 pub(crate) const DAMAGED_SUFFIX: &str = ".damaged";
 
 /// An open file of the target, made by this restore.
+///
+/// A file that is written in several steps, or that replaces another one, has a temporary name until it is complete and checked:
+/// a restore that is interrupted leaves no half file under a true name, and a damaged store destroys nothing.
 pub(crate) struct Opened {
     pub(crate) file: File,
     pub(crate) path: EntryPath,
     pub(crate) work: Work,
+    temporary: Option<Vec<u8>>,
 }
 
 impl Opened {
@@ -31,41 +37,44 @@ impl Opened {
     pub(crate) fn create(
         restorer: &Restorer<'_>,
         cursor: &mut DirCursor<'_>,
+        place: Place,
         path: &EntryPath,
         work: Work,
     ) -> Result<Self, String> {
+        let temporary = temporary_name(place, work);
         let (parent, name) = path.split();
-        let made = cursor.enter(parent).and_then(|parent| {
-            if work.replace {
-                match target::remove(parent, name) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
-            }
-            target::create_file(parent, name)
-        });
+        let name = temporary.as_deref().unwrap_or(name);
+        let made = cursor
+            .enter(parent)
+            .and_then(|parent| target::create_file(parent, name));
         let file = made.map_err(|error| format!("cannot be made: {error}"))?;
         let opened = Self {
             file,
             path: path.clone(),
             work,
+            temporary,
         };
-        opened
-            .set_length(restorer.options.sparse)
-            .map_err(|error| {
-                format!("cannot be given its length of {} bytes: {error}", work.size)
-            })?;
+        if let Err(error) = opened.set_length(restorer.options.sparse) {
+            opened.remove(cursor);
+            return Err(format!(
+                "cannot be given its length of {} bytes: {error}",
+                work.size
+            ));
+        }
         Ok(opened)
     }
 
     /// Opens a file again that this restore made: same name, and still the same inode.
     pub(crate) fn reopen(
         cursor: &mut DirCursor<'_>,
+        place: Place,
         path: &EntryPath,
         work: Work,
         identity: (u64, u64),
     ) -> Result<Self, String> {
+        let temporary = temporary_name(place, work);
         let (parent, name) = path.split();
+        let name = temporary.as_deref().unwrap_or(name);
         let opened = cursor
             .enter(parent)
             .and_then(|parent| target::open_file(parent, name));
@@ -74,6 +83,7 @@ impl Opened {
             file,
             path: path.clone(),
             work,
+            temporary,
         };
         if opened
             .identity()
@@ -83,6 +93,21 @@ impl Opened {
             return Err("was replaced by another file while it was being restored".to_owned());
         }
         Ok(opened)
+    }
+
+    /// Gives a complete file its own name.
+    pub(crate) fn put_in_place(&self, cursor: &mut DirCursor<'_>) -> io::Result<()> {
+        let Some(temporary) = &self.temporary else {
+            return Ok(());
+        };
+        let (parent, name) = self.path.split();
+        let placed = cursor
+            .enter(parent)
+            .and_then(|parent| target::rename(parent, temporary, name, self.work.replace));
+        if placed.is_err() {
+            self.remove(cursor);
+        }
+        placed
     }
 
     /// Returns the device and inode number.
@@ -140,27 +165,26 @@ impl Opened {
     pub(crate) fn set_aside(&self, cursor: &mut DirCursor<'_>) -> String {
         let (parent, name) = self.path.split();
         let aside = [name, DAMAGED_SUFFIX.as_bytes()].concat();
-        let Ok(parent) = cursor.enter(parent) else {
-            return "what was restored of it could not be moved aside".to_owned();
-        };
-        if renameat2(
-            parent,
-            name,
-            parent,
-            aside.as_slice(),
-            RenameFlags::RENAME_NOREPLACE,
-        )
-        .is_ok()
-        {
-            return format!(
-                "what could be restored is in \"{}{DAMAGED_SUFFIX}\"",
-                crate::format::escape(name)
-            );
+        let from = self.temporary.as_deref().unwrap_or(name);
+        let renamed = cursor
+            .enter(parent)
+            .and_then(|parent| target::rename(parent, from, &aside, false));
+        if renamed.is_ok() {
+            return format!("what could be restored is in \"{}\"", escape(&aside));
         }
-        match target::remove(parent, name) {
-            Ok(()) => "it is left out".to_owned(),
-            Err(error) => format!("a damaged file could not be removed: {error}"),
-        }
+        self.remove(cursor);
+        "it is left out".to_owned()
+    }
+
+    fn remove(&self, cursor: &mut DirCursor<'_>) {
+        let (parent, name) = self.path.split();
+        let name = self.temporary.as_deref().unwrap_or(name);
+        // The problem that led here is told; a file that cannot even be removed adds nothing to it.
+        drop(
+            cursor
+                .enter(parent)
+                .and_then(|parent| target::remove(parent, name)),
+        );
     }
 
     fn set_length(&self, sparse: bool) -> io::Result<()> {
@@ -169,8 +193,31 @@ impl Opened {
             return Ok(());
         }
         let length = i64::try_from(self.work.size).map_err(io::Error::other)?;
-        fallocate(&self.file, FallocateFlags::empty(), 0, length).map_err(io::Error::from)
+        match fallocate(&self.file, FallocateFlags::empty(), 0, length) {
+            // Not every file system can; then the zeros are written like anything else.
+            Err(Errno::EOPNOTSUPP) => self.write_zeros(),
+            allocated => allocated.map_err(io::Error::from),
+        }
     }
+
+    fn write_zeros(&self) -> io::Result<()> {
+        let zeros = [0; 16 << 10];
+        let mut offset = 0;
+        while offset < self.work.size {
+            let step = usize::try_from(self.work.size - offset)
+                .unwrap_or(usize::MAX)
+                .min(zeros.len());
+            self.file.write_all_at(&zeros[..step], offset)?;
+            offset += step as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the name that a file has until it is complete; none if it is made in one step.
+fn temporary_name(place: Place, work: Work) -> Option<Vec<u8>> {
+    (!work.in_one_step || work.replace)
+        .then(|| format!(".pileus-{}-{place:x}.part", std::process::id()).into_bytes())
 }
 
 /// Compares checksums; the error says both.

@@ -11,6 +11,7 @@ use anyhow::Result;
 use super::Restorer;
 use super::collision::{Decision, decide};
 use super::contents::Opened;
+use super::layout::{Layout, Placed, layout};
 use super::spool::{Place, Spool, SpoolWriter, Work};
 use super::target::{self, DirCursor, Made};
 use super::tasks::Task;
@@ -18,7 +19,7 @@ use crate::chosen::{Chosen, Relation};
 use crate::file_reader;
 use crate::format::checksum::Checksum;
 use crate::format::entry::{Entry, EntryKind, FileContents};
-use crate::format::object_ref::{DataRef, ObjectRef, SegmentId, Slice};
+use crate::format::object_ref::{SegmentId, Slice};
 use crate::format::path::EntryPath;
 use crate::metadata_log::LogError;
 use crate::sorter::{Sorted, Sorter};
@@ -42,6 +43,8 @@ pub(crate) struct Plan {
 pub(crate) struct Planner<'r, 't> {
     restorer: &'r Restorer<'t>,
     cursor: DirCursor<'t>,
+    /// Directories above the PATHs that were met, but nothing that was chosen below them yet.
+    leading: Vec<Entry>,
     /// The directories above the current entry, and whether this restore made them.
     above: Vec<(EntryPath, Made)>,
     spool: SpoolWriter,
@@ -56,22 +59,14 @@ pub(crate) struct Planner<'r, 't> {
 
 /// Entries with equal keys are hard links of one another. The inode alone is not enough: device numbers change between runs, and
 /// entries that were recorded on different days may then collide.
-type LinkKey = (Vec<u8>, char, u64, Option<Checksum>);
-
-/// A reference whose place in the file is known.
-struct Placed {
-    reference: ObjectRef,
-    index: usize,
-    offset: u64,
-    length: u64,
-}
-
-/// Where a file's references go.
-enum Layout {
-    /// Each at a known offset, with its length and its number among the file's references.
-    Known(Vec<Placed>),
-    /// Some only where the one before it ends.
-    Unknown,
+#[derive(PartialEq, Eq, Hash)]
+struct LinkKey {
+    inode: Vec<u8>,
+    letter: char,
+    size: u64,
+    checksum: Option<Checksum>,
+    /// The target of a symbolic link, or the number of a device.
+    other: Vec<u8>,
 }
 
 impl<'r, 't> Planner<'r, 't> {
@@ -79,6 +74,7 @@ impl<'r, 't> Planner<'r, 't> {
         Ok(Self {
             restorer,
             cursor: DirCursor::new(restorer.target),
+            leading: Vec::new(),
             above: Vec::new(),
             spool: SpoolWriter::create(directory)?,
             tasks: Sorter::new(directory),
@@ -105,16 +101,22 @@ impl<'r, 't> Planner<'r, 't> {
                 return Ok(());
             }
         };
-        let relation = chosen.relate(&entry.path);
         let is_directory = matches!(entry.kind, EntryKind::Directory);
-        match relation {
+        match chosen.relate(&entry.path) {
             // The target itself stands for the scan root and keeps its own attributes.
-            _ if entry.path.is_root() => Ok(()),
-            Relation::Outside => Ok(()),
-            Relation::Above if !is_directory => Ok(()),
-            _ if is_directory => self.add_directory(&entry, relation),
-            _ => self.add_other(entry, objects),
+            _ if entry.path.is_scan_root() => {}
+            Relation::Above if is_directory => self.leading.push(entry),
+            Relation::Above | Relation::Outside => {}
+            Relation::Within => {
+                self.make_leading(&entry.path)?;
+                if is_directory {
+                    self.add_directory(&entry, Relation::Within)?;
+                } else {
+                    self.add_other(entry, objects)?;
+                }
+            }
         }
+        Ok(())
     }
 
     /// Ends the planning.
@@ -127,6 +129,16 @@ impl<'r, 't> Planner<'r, 't> {
             links: self.links,
             directories: self.directories,
         })
+    }
+
+    /// Makes the directories that lead to a chosen entry, now that there is one.
+    fn make_leading(&mut self, path: &EntryPath) -> Result<()> {
+        for directory in std::mem::take(&mut self.leading) {
+            if path.is_within(&directory.path) {
+                self.add_directory(&directory, Relation::Above)?;
+            }
+        }
+        Ok(())
     }
 
     fn add_directory(&mut self, entry: &Entry, relation: Relation) -> Result<()> {
@@ -154,14 +166,7 @@ impl<'r, 't> Planner<'r, 't> {
         self.above.push((entry.path.clone(), made));
         // A directory that was there and only leads to what is wanted is none of this restore's business.
         if relation == Relation::Within || made == Made::Created {
-            let place = self.spool.add(
-                entry,
-                Work {
-                    tasks: 0,
-                    replace: false,
-                    size: 0,
-                },
-            )?;
+            let place = self.spool.add(entry, Work::none(false))?;
             self.directories.push(place);
         }
         Ok(())
@@ -171,7 +176,7 @@ impl<'r, 't> Planner<'r, 't> {
         let replace = match self.decide(&entry) {
             Ok(Decision::Create) => false,
             Ok(Decision::Replace) => true,
-            Ok(Decision::Leave) => return Ok(()),
+            Ok(Decision::Leave) => return self.leave(&entry),
             Ok(Decision::Refuse(reason)) => {
                 self.restorer.problem(entry.path.as_bytes(), reason);
                 return Ok(());
@@ -182,14 +187,7 @@ impl<'r, 't> Planner<'r, 't> {
             }
         };
         if let Some(first) = link_key(&entry).and_then(|key| self.linked.get(&key).copied()) {
-            let place = self.spool.add(
-                &entry,
-                Work {
-                    tasks: 0,
-                    replace,
-                    size: 0,
-                },
-            )?;
+            let place = self.spool.add(&entry, Work::none(replace))?;
             self.links.push((place, first));
             return Ok(());
         }
@@ -232,6 +230,7 @@ impl<'r, 't> Planner<'r, 't> {
                     Work {
                         tasks: 1,
                         replace,
+                        in_one_step: false,
                         size,
                     },
                 )?;
@@ -242,11 +241,12 @@ impl<'r, 't> Planner<'r, 't> {
         let work = Work {
             tasks: u32::try_from(references.len())?,
             replace,
+            in_one_step: references.len() <= 1,
             size,
         };
         let place = self.spool.add(entry, work)?;
         if references.is_empty() {
-            let opened = Opened::create(self.restorer, &mut self.cursor, &entry.path, work);
+            let opened = Opened::create(self.restorer, &mut self.cursor, place, &entry.path, work);
             match opened {
                 Ok(opened) => self.restorer.complete(&mut self.cursor, &opened, entry),
                 Err(error) => self.restorer.problem(entry.path.as_bytes(), error),
@@ -263,24 +263,17 @@ impl<'r, 't> Planner<'r, 't> {
     fn add_special(&mut self, entry: &Entry, replace: bool) -> Result<Option<Place>> {
         let (parent, name) = entry.path.split();
         let made = self.cursor.enter(parent).and_then(|parent| {
-            if replace {
-                target::remove(parent, name)?;
-            }
-            target::make_special(parent, name, &entry.kind)?;
+            target::place(parent, name, replace, |name| {
+                target::make_special(parent, name, &entry.kind)
+            })?;
             Ok(parent)
         });
         match made {
             Ok(parent) => {
                 self.restorer.give_attributes(parent, name, None, entry);
+                self.restorer.remember_link(parent, entry);
                 self.restorer.restored(&entry.path, 0);
-                Ok(Some(self.spool.add(
-                    entry,
-                    Work {
-                        tasks: 0,
-                        replace,
-                        size: 0,
-                    },
-                )?))
+                Ok(Some(self.spool.add(entry, Work::none(replace))?))
             }
             Err(error) => {
                 self.restorer.problem(
@@ -292,14 +285,22 @@ impl<'r, 't> Planner<'r, 't> {
         }
     }
 
+    /// Lets an existing file stand for its entry, also for hard links of it.
+    fn leave(&mut self, entry: &Entry) -> Result<()> {
+        if let Some(key) = link_key(entry)
+            && let Ok(parent) = self.cursor.enter(entry.path.split().0)
+        {
+            self.restorer.remember_link(parent, entry);
+            let place = self.spool.add(entry, Work::none(false))?;
+            self.linked.entry(key).or_insert(place);
+        }
+        Ok(())
+    }
+
     fn decide(&mut self, entry: &Entry) -> std::io::Result<Decision> {
         let (parent, name) = entry.path.split();
         self.ensure_parent(parent)?;
-        if self
-            .above
-            .last()
-            .is_some_and(|(path, made)| path.as_bytes() == parent && *made == Made::Created)
-        {
+        if self.made_above(parent) == Some(Made::Created) {
             // Nothing but this restore's own files can be in a directory that it made; a name that is there twice fails to be
             // created the second time.
             return Ok(Decision::Create);
@@ -312,21 +313,26 @@ impl<'r, 't> Planner<'r, 't> {
         ))
     }
 
+    /// Tells whether a directory above the current entry was made by this restore.
+    fn made_above(&self, directory: &[u8]) -> Option<Made> {
+        let known = self
+            .above
+            .iter()
+            .rev()
+            .find(|(path, _)| path.as_bytes() == directory);
+        known.map(|(_, made)| *made)
+    }
+
     /// Makes the directories above an entry whose own entries were not met: lost to damage, or never recorded.
     fn ensure_parent(&mut self, parent: &[u8]) -> std::io::Result<()> {
-        if parent == b"."
-            || self
-                .above
-                .last()
-                .is_some_and(|(path, _)| path.as_bytes() == parent)
-        {
+        if parent == b"." || self.made_above(parent).is_some() {
             return Ok(());
         }
         match self.cursor.enter(parent) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             entered => return entered.map(drop),
         }
-        let mut path = EntryPath::root();
+        let mut path = EntryPath::scan_root();
         for name in parent.split(|&b| b == b'/') {
             target::make_directory(self.cursor.enter(path.as_bytes())?, name)?;
             path = path.join(name);
@@ -380,43 +386,20 @@ fn is_replaceable(there: Option<&nix::sys::stat::FileStat>) -> bool {
 
 fn link_key(entry: &Entry) -> Option<LinkKey> {
     let inode = entry.inode.as_ref().filter(|_| entry.may_be_hard_link())?;
-    let (size, checksum) = match &entry.kind {
-        EntryKind::File(contents) => (contents.size, contents.checksum),
-        _ => (0, None),
-    };
-    Some((inode.clone(), entry.kind.letter(), size, checksum))
-}
-
-/// Finds the offset of each object reference in a file of `size` bytes; references that do not add up to it are an error.
-fn layout(data: &[DataRef], size: u64) -> Result<Layout> {
-    if i64::try_from(size).is_err() {
-        anyhow::bail!("a file of {size} bytes is larger than any file system holds");
-    }
-    let mut references = Vec::with_capacity(data.len());
-    let mut offset = 0_u64;
-    for (index, reference) in data.iter().enumerate() {
-        // One reference of unknown length can be placed, if it is the only one: it is as long as the file.
-        let length = match reference.length() {
-            Some(length) => length,
-            None if index == 0 && data.len() == 1 => size,
-            None => return Ok(Layout::Unknown),
-        };
-        if let DataRef::Object(object) = reference {
-            references.push(Placed {
-                reference: *object,
-                index,
-                offset,
-                length,
-            });
+    let (mut size, mut checksum, mut other) = (0, None, Vec::new());
+    match &entry.kind {
+        EntryKind::File(contents) => (size, checksum) = (contents.size, contents.checksum),
+        EntryKind::Symlink { target } => other.clone_from(target),
+        EntryKind::CharDevice(d) | EntryKind::BlockDevice(d) => {
+            other = format!("{}/{}", d.major, d.minor).into_bytes();
         }
-        offset = offset
-            .checked_add(length)
-            .ok_or_else(|| anyhow::anyhow!("the lengths of its references overflow"))?;
+        EntryKind::Directory | EntryKind::Fifo | EntryKind::Socket => {}
     }
-    if offset != size {
-        anyhow::bail!("its references add up to {offset} bytes, its size is {size}");
-    }
-    // Nothing to write for an empty reference, and nothing that a task could end with.
-    references.retain(|placed| placed.length != 0);
-    Ok(Layout::Known(references))
+    Some(LinkKey {
+        inode: inode.clone(),
+        letter: entry.kind.letter(),
+        size,
+        checksum,
+        other,
+    })
 }

@@ -24,6 +24,8 @@ pub(crate) struct Work {
     pub(crate) tasks: u32,
     /// Whether an existing file is to be replaced.
     pub(crate) replace: bool,
+    /// Whether nothing can come between making the file and its last byte.
+    pub(crate) in_one_step: bool,
     /// Length of the file.
     pub(crate) size: u64,
 }
@@ -40,6 +42,18 @@ pub(crate) struct SpoolWriter {
 /// Gives entries back by place; shared by all workers.
 pub(crate) struct Spool {
     file: File,
+}
+
+impl Work {
+    /// What is to be known of an entry without contents of its own.
+    pub(crate) fn none(replace: bool) -> Self {
+        Self {
+            tasks: 0,
+            replace,
+            in_one_step: true,
+            size: 0,
+        }
+    }
 }
 
 impl SpoolWriter {
@@ -65,7 +79,7 @@ impl SpoolWriter {
         header[4..8].copy_from_slice(&length(self.stanza.len())?.to_le_bytes());
         header[8..12].copy_from_slice(&work.tasks.to_le_bytes());
         header[12..20].copy_from_slice(&work.size.to_le_bytes());
-        header[20] = u8::from(work.replace);
+        header[20] = u8::from(work.replace) | u8::from(work.in_one_step) << 1;
         let place = self.position;
         for part in [&header[..], path, &self.stanza] {
             self.file
@@ -115,7 +129,8 @@ impl Spool {
             number(4),
             Work {
                 tasks: number(8),
-                replace: header[20] != 0,
+                replace: header[20] & 1 != 0,
+                in_one_step: header[20] & 2 != 0,
                 size,
             },
         ))

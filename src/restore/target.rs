@@ -21,7 +21,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use nix::errno::Errno;
-use nix::fcntl::{self, AtFlags, OFlag};
+use nix::fcntl::{self, AtFlags, OFlag, RenameFlags};
 use nix::sys::stat::{self as sys_stat, FileStat, Mode, SFlag};
 use nix::unistd::{self, UnlinkatFlags};
 
@@ -178,6 +178,48 @@ pub(crate) fn hard_link(
         to,
         AtFlags::empty(),
     )?)
+}
+
+/// Makes something under `name` with `make`; where it is to replace something, under a temporary name first, so that what was
+/// there is gone only when the new thing exists.
+pub(crate) fn place(
+    parent: BorrowedFd<'_>,
+    name: &[u8],
+    replace: bool,
+    make: impl FnOnce(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    if !replace {
+        return make(name);
+    }
+    let temporary = format!(".pileus-{}.part", std::process::id()).into_bytes();
+    make(&temporary)?;
+    let renamed = rename(parent, &temporary, name, true);
+    if renamed.is_err() {
+        // The error is told; the temporary thing is only in the way.
+        drop(remove(parent, &temporary));
+    }
+    renamed
+}
+
+/// Renames within a directory; without `replace` it fails with `AlreadyExists` if the new name is taken.
+pub(crate) fn rename(
+    parent: BorrowedFd<'_>,
+    from: &[u8],
+    to: &[u8],
+    replace: bool,
+) -> io::Result<()> {
+    let (from, to) = (component(from), component(to));
+    if replace {
+        return Ok(fcntl::renameat(parent, from, parent, to)?);
+    }
+    match fcntl::renameat2(parent, from, parent, to, RenameFlags::RENAME_NOREPLACE) {
+        // Some file systems cannot; a second link, which never replaces, comes to the same.
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+            hard_link(parent, from, parent, to)?;
+            remove(parent, from)
+        }
+        renamed => Ok(renamed?),
+    }
 }
 
 /// Removes anything but a directory.

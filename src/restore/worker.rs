@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::Restorer;
 use super::contents::{Opened, compare};
@@ -22,7 +22,7 @@ use crate::format::object_ref::{DataRef, SegmentId};
 use crate::format::path::EntryPath;
 use crate::sorter::Sorted;
 use crate::store::catalog::Catalog;
-use crate::store::object_cache::{self, ObjectCache};
+use crate::store::object_cache::ObjectCache;
 
 /// Most tasks of one segment that are in memory at once; a segment with more is read again for the rest.
 const BATCH_TASKS: usize = 128 << 10;
@@ -59,6 +59,19 @@ pub(crate) struct Unfinished {
     files: Mutex<HashMap<Place, Progress>>,
 }
 
+impl Unfinished {
+    /// Makes sure that nothing was forgotten once all work is done.
+    pub(crate) fn ensure_none(&self) -> Result<()> {
+        let count = self
+            .files
+            .lock()
+            .expect("no worker panicked while it held the lock")
+            .len();
+        ensure!(count == 0, "{count} files were left unfinished");
+        Ok(())
+    }
+}
+
 struct Progress {
     remaining: u32,
     failure: Option<String>,
@@ -75,6 +88,8 @@ pub(crate) struct Worker<'r, 't> {
     cursor: DirCursor<'t>,
     /// The file of several parts that was written to last.
     last: Option<(Place, Opened)>,
+    /// The entry whose references were looked at last.
+    checked: Option<(Place, Entry)>,
 }
 
 impl<'r, 't> Worker<'r, 't> {
@@ -91,6 +106,7 @@ impl<'r, 't> Worker<'r, 't> {
             unfinished,
             cursor: DirCursor::new(restorer.target),
             last: None,
+            checked: None,
         }
     }
 
@@ -104,6 +120,8 @@ impl<'r, 't> Worker<'r, 't> {
         };
         let mut done = vec![false; tasks.len()];
         let mut left = tasks.len();
+        // An error of the restore itself, which must not be taken for damage of the segment.
+        let mut fatal = None;
         let reader = self
             .catalog
             .open_segment(batch.segment, self.restorer.options.unfilter.as_deref());
@@ -114,8 +132,11 @@ impl<'r, 't> Worker<'r, 't> {
                     for index in with(sequence) {
                         // A second object of the same name counts for nothing.
                         if !std::mem::replace(&mut done[index], true) {
-                            self.settle(&tasks[index], Ok(data))?;
                             left -= 1;
+                            if let Err(error) = self.settle(&tasks[index], Ok(data)) {
+                                fatal = Some(error);
+                                return Ok(ControlFlow::Break(()));
+                            }
                         }
                     }
                     Ok(if left == 0 {
@@ -126,6 +147,9 @@ impl<'r, 't> Worker<'r, 't> {
                 },
             )
         });
+        if let Some(error) = fatal {
+            return Err(error);
+        }
         let reason = match read {
             Ok(_) => "an object is missing from its segment".to_owned(),
             Err(error) => format!("{error:#}"),
@@ -160,7 +184,7 @@ impl<'r, 't> Worker<'r, 't> {
     }
 
     /// Cuts a task's bytes out of its object.
-    fn part<'d>(&self, task: &Task, object: &'d [u8]) -> Result<&'d [u8], String> {
+    fn part<'d>(&mut self, task: &Task, object: &'d [u8]) -> Result<&'d [u8], String> {
         if task.checked_reference != Task::UNCHECKED {
             self.check_object(task, object)
                 .map_err(|error| format!("object {:08x} {error:#}", task.sequence))?;
@@ -180,8 +204,16 @@ impl<'r, 't> Worker<'r, 't> {
     }
 
     /// Compares an object with what the file's reference says about it.
-    fn check_object(&self, task: &Task, object: &[u8]) -> Result<()> {
-        let (entry, _) = self.spool.entry(task.file)?;
+    fn check_object(&mut self, task: &Task, object: &[u8]) -> Result<()> {
+        // Kept from task to task: parsing all references of a large file for each of them would take the square of its size.
+        let entry = match &mut self.checked {
+            Some((place, entry)) if *place == task.file => entry,
+            checked => {
+                &mut checked
+                    .insert((task.file, self.spool.entry(task.file)?.0))
+                    .1
+            }
+        };
         let reference = match &entry.kind {
             EntryKind::File(contents) => contents.data.get(task.checked_reference as usize),
             _ => None,
@@ -192,7 +224,7 @@ impl<'r, 't> Worker<'r, 't> {
         reference.range(object.len() as u64)?;
         reference
             .checksum
-            .map_or(Ok(()), |wanted| object_cache::check(&wanted, object))
+            .map_or(Ok(()), |wanted| Ok(wanted.verify(object)?))
     }
 
     /// Restores a file that has one part.
@@ -206,7 +238,13 @@ impl<'r, 't> Worker<'r, 't> {
         {
             compare(&wanted, &Checksum::of(wanted.algorithm(), bytes))?;
         }
-        let opened = Opened::create(self.restorer, &mut self.cursor, &entry.path, work)?;
+        let opened = Opened::create(
+            self.restorer,
+            &mut self.cursor,
+            task.file,
+            &entry.path,
+            work,
+        )?;
         let written = opened
             .write(task.offset, bytes, self.restorer.options.sparse)
             .map_err(|error| format!("cannot be written: {error}"));
@@ -280,10 +318,10 @@ impl<'r, 't> Worker<'r, 't> {
             }) => {
                 let identity = *identity;
                 drop(files);
-                Opened::reopen(&mut self.cursor, path, work, identity)?
+                Opened::reopen(&mut self.cursor, place, path, work, identity)?
             }
             None => {
-                let made = Opened::create(self.restorer, &mut self.cursor, path, work);
+                let made = Opened::create(self.restorer, &mut self.cursor, place, path, work);
                 let made = made.and_then(|opened| {
                     opened
                         .identity()
@@ -314,7 +352,9 @@ impl<'r, 't> Worker<'r, 't> {
             progress.identity,
         ) {
             (Some((_, opened)), _) => Ok(opened),
-            (None, Some(identity)) => Opened::reopen(&mut self.cursor, &entry.path, work, identity),
+            (None, Some(identity)) => {
+                Opened::reopen(&mut self.cursor, place, &entry.path, work, identity)
+            }
             (None, None) => Err("could not be made".to_owned()),
         };
         match (opened, progress.failure) {
@@ -344,7 +384,7 @@ pub(crate) fn restore_sequentially(
         return Err(anyhow!("an entry that is no file was kept for later"));
     };
     let mut cursor = DirCursor::new(restorer.target);
-    let opened = match Opened::create(restorer, &mut cursor, &entry.path, work) {
+    let opened = match Opened::create(restorer, &mut cursor, place, &entry.path, work) {
         Ok(opened) => opened,
         Err(reason) => {
             restorer.problem(entry.path.as_bytes(), reason);

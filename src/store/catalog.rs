@@ -4,20 +4,20 @@
 //! `meta/`. Files that belong to neither are left alone and not mentioned here.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use walkdir::WalkDir;
 
-use super::segment_reader::SegmentReader;
+use super::segment_reader::{SegmentReader, open_regular};
 use crate::format::descriptor::Descriptor;
 use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
 
-/// Largest descriptor or sums file that is read, in bytes: room for a million segments.
-const SMALL_FILE_BYTES_MAX: u64 = 128 << 20;
+/// Largest descriptor or sums file that is read, in bytes: room for six million segments.
+const SMALL_FILE_BYTES_MAX: u64 = 512 << 20;
 
 /// The contents of a store's directories at one moment.
 #[derive(Debug)]
@@ -64,8 +64,12 @@ impl Catalog {
         let relative = path
             .strip_prefix(&self.root)
             .expect("the walk stays below its root");
-        if let Some((id, _)) = split_segment_file(name) {
-            self.segments.insert(id, relative.to_owned());
+        if let Some((id, extension)) = split_segment_file(name) {
+            // Checksums and copies may lie beside a segment: `….tar.bz2.sha256` must not hide `….tar.bz2`.
+            let known = self.segments.get(&id).and_then(|known| extension_of(known));
+            if known.is_none_or(|known| preference(extension) < preference(known)) {
+                self.segments.insert(id, relative.to_owned());
+            }
         } else if let Some(snapshot) = descriptor_snapshot(name) {
             self.descriptors.insert(snapshot, relative.to_owned());
         } else if let Some((snapshot, _)) = split_meta_file(name) {
@@ -81,14 +85,30 @@ impl Catalog {
 
     /// Reads and parses the descriptor of a snapshot that is listed here.
     pub fn descriptor(&self, snapshot: &SnapshotName) -> Result<Descriptor> {
-        let file = self.descriptor_file(snapshot)?;
-        let text = self.read_file(file)?;
-        Descriptor::parse(&text).with_context(|| format!("cannot use {}", file.display()))
+        self.descriptor_and_text(snapshot)
+            .map(|(descriptor, _)| descriptor)
     }
 
-    /// Returns the descriptor's bytes, as signed.
-    pub fn descriptor_text(&self, snapshot: &SnapshotName) -> Result<Vec<u8>> {
-        self.read_file(self.descriptor_file(snapshot)?)
+    /// Reads a descriptor once and returns it with its bytes, for a signature to be checked against exactly what is used.
+    ///
+    /// Scheme and (from pileus) time have to be those of the file's name: under another name an old snapshot, signed and all,
+    /// could pass for the latest.
+    pub fn descriptor_and_text(&self, snapshot: &SnapshotName) -> Result<(Descriptor, Vec<u8>)> {
+        let file = self.descriptor_file(snapshot)?;
+        let text = self.read_file(file)?;
+        let descriptor =
+            Descriptor::parse(&text).with_context(|| format!("cannot use {}", file.display()))?;
+        let other_scheme = !descriptor.scheme.is_empty() && descriptor.scheme != snapshot.scheme();
+        let other_time =
+            descriptor.producer.starts_with("pileus ") && descriptor.date != snapshot.instant();
+        if other_scheme || other_time {
+            let (scheme, date) = (&descriptor.scheme, descriptor.date);
+            bail!(
+                "cannot use {}: inside it says scheme \"{scheme}\" and time {date}, so it was renamed",
+                file.display()
+            );
+        }
+        Ok((descriptor, text))
     }
 
     fn descriptor_file(&self, snapshot: &SnapshotName) -> Result<&Path> {
@@ -101,7 +121,8 @@ impl Catalog {
     pub fn read_file(&self, relative: &Path) -> Result<Vec<u8>> {
         let path = self.root.join(relative);
         let mut bytes = Vec::new();
-        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let file =
+            open_regular(&path).with_context(|| format!("cannot open {}", path.display()))?;
         let read = file.take(SMALL_FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
         read.with_context(|| format!("cannot read {}", path.display()))?;
         if bytes.len() as u64 > SMALL_FILE_BYTES_MAX {
@@ -148,6 +169,16 @@ impl Catalog {
         SegmentReader::open(id, &path, extension, unfilter)
             .with_context(|| format!("segment {}", relative.display()))
     }
+}
+
+fn extension_of(segment: &Path) -> Option<&str> {
+    split_segment_file(segment.file_name()?.to_str()?).map(|(_, extension)| extension)
+}
+
+/// Orders the extensions that a segment may be found with: those that a built-in codec reads first, then the shortest.
+fn preference(extension: &str) -> (bool, usize, &str) {
+    let built_in = matches!(extension, "" | ".bz2" | ".gz" | ".zst");
+    (!built_in, extension.len(), extension)
 }
 
 /// Splits `<uuid>.tar<extension>`; `None` for any other name, unfinished files included.

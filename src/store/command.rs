@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, PipeReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 
@@ -32,7 +33,7 @@ pub fn run(command: &str, input: &[u8]) -> Result<Vec<u8>> {
             .with_context(|| format!("cannot wait for filter \"{command}\""))?;
         let unread_bytes = drain(unread);
         let stderr = joined(errors);
-        check_status(command, status, &stderr)?;
+        check_status("filter", command, status, &stderr)?;
         read.with_context(|| format!("cannot read from filter \"{command}\""))?;
         if unread_bytes > 0 {
             bail!("filter \"{command}\" did not read all its input{stderr}");
@@ -57,7 +58,7 @@ pub fn check(command: &str, input: &[u8]) -> Result<()> {
         let status = child
             .wait()
             .with_context(|| format!("cannot wait for \"{command}\""))?;
-        check_status(command, status, &joined(errors))?;
+        check_status("command", command, status, &joined(errors))?;
         read.map(drop)
             .with_context(|| format!("cannot read from \"{command}\""))
     })
@@ -97,7 +98,7 @@ impl Read for CommandStream {
             self.stdout = None;
             let status = self.child.wait()?;
             let stderr = self.errors.take().map(joined).unwrap_or_default();
-            check_status(&self.command, status, &stderr).map_err(io::Error::other)?;
+            check_status("filter", &self.command, status, &stderr).map_err(io::Error::other)?;
         }
         Ok(count)
     }
@@ -113,15 +114,29 @@ impl Drop for CommandStream {
     }
 }
 
-fn spawn(command: &str, stdin: Stdio) -> Result<Child> {
-    let mut sh = Command::new("sh");
-    sh.arg("-c")
-        .arg(command)
-        .stdin(stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    sh.spawn()
-        .with_context(|| format!("cannot start filter \"{command}\""))
+/// Starts the command in a shell that fails if any part of a pipeline does: in `xz | gpg -e` a killed xz must not go unnoticed.
+/// bash can tell; `sh` can where it knows `pipefail` (POSIX 2024).
+fn spawn(command: &str, stdin: OwnedFd) -> Result<Child> {
+    let again = stdin.try_clone().context("cannot make a pipe")?;
+    let start = |shell: &mut Command, stdin: OwnedFd| {
+        shell
+            .stdin(Stdio::from(stdin))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+    };
+    let started = match start(
+        Command::new("bash").args(["-o", "pipefail", "-c", command]),
+        stdin,
+    ) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let script =
+                format!("if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi\n{command}");
+            start(Command::new("sh").args(["-c", &script]), again)
+        }
+        started => started,
+    };
+    started.with_context(|| format!("cannot start filter \"{command}\""))
 }
 
 fn drain_stderr(child: &mut Child) -> JoinHandle<Vec<u8>> {
@@ -153,11 +168,11 @@ fn drain(mut unread: PipeReader) -> u64 {
     io::copy(&mut unread, &mut io::sink()).unwrap_or(0)
 }
 
-fn check_status(command: &str, status: ExitStatus, stderr: &str) -> Result<()> {
+fn check_status(what: &str, command: &str, status: ExitStatus, stderr: &str) -> Result<()> {
     if status.success() {
         return Ok(());
     }
-    bail!("filter \"{command}\" failed ({status}){stderr}")
+    bail!("{what} \"{command}\" failed ({status}){stderr}")
 }
 
 #[cfg(test)]
@@ -184,6 +199,11 @@ mod tests {
         );
         assert!(message("kill -9 $$", b"abc").contains("signal: 9"));
         assert!(message("no-such-program-anywhere", b"abc").contains("not found"));
+    }
+
+    #[test]
+    fn a_failing_part_of_a_pipeline_fails_the_filter() {
+        assert!(message("(cat >/dev/null; exit 5) | gzip", b"abc").contains("exit status: 5"));
     }
 
     #[test]

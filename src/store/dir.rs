@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::fcntl::{RenameFlags, renameat2};
+use nix::fcntl::{OFlag, RenameFlags, renameat2};
+use nix::unistd::syncfs;
 
 /// Backups hold private files: nobody but the owner reads what pileus writes.
 const FILE_MODE: u32 = 0o600;
@@ -51,8 +52,13 @@ impl StoreDir {
         {
             bail!("{shown} is not a directory");
         }
-        // A directory that may be written and searched but not listed cannot be opened for reading; then it cannot be synced.
-        let handle = File::open(path).with_context(|| format!("cannot open {shown}"))?;
+        // Without asking to read: the directory may be one that this machine may only add to.
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits())
+            .open(path);
+        let handle = opened.with_context(|| format!("cannot open {shown}"))?;
         Ok(Self {
             path: path.to_owned(),
             handle,
@@ -88,21 +94,46 @@ impl StoreDir {
         })
     }
 
-    /// Tells whether a file of that name is there, without opening it.
-    pub fn has(&self, name: &str) -> Result<bool> {
+    /// Returns the size of a file, without opening it; none if there is no such file.
+    pub fn size(&self, name: &str) -> Result<Option<u64>> {
         let path = self.path.join(name);
         match fs::symlink_metadata(&path) {
-            Ok(_) => Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e).with_context(|| format!("cannot look for {}", path.display())),
         }
     }
 
+    /// Tells whether a file of that name is there.
+    pub fn has(&self, name: &str) -> Result<bool> {
+        self.size(name).map(|size| size.is_some())
+    }
+
     /// Makes the names of all files published so far durable.
     pub fn sync(&self) -> Result<()> {
-        self.handle
-            .sync_all()
-            .with_context(|| format!("cannot sync {}", self.path.display()))
+        let synced = match File::open(&self.path) {
+            Ok(directory) => directory.sync_all(),
+            // A directory that may not be read cannot be synced by itself; its file system can, through any file in it.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => self.sync_file_system(),
+            Err(e) => Err(e),
+        };
+        synced.with_context(|| format!("cannot sync {}", self.path.display()))
+    }
+}
+
+impl StoreDir {
+    fn sync_file_system(&self) -> io::Result<()> {
+        let path = self
+            .path
+            .join(format!(".sync-{}{PART_SUFFIX}", std::process::id()));
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(FILE_MODE)
+            .open(&path)?;
+        let synced = syncfs(&file).map_err(io::Error::from);
+        fs::remove_file(&path)?;
+        synced
     }
 }
 
@@ -158,10 +189,16 @@ impl Drop for PartFile {
     }
 }
 
-/// Renames without replacing. Some file systems (NFS, some FUSE ones) lack the atomic form and answer EINVAL: there a look
-/// before the rename has to do; names are random or guarded by the local state's lock, so nobody races for them.
+/// Renames without replacing. Some file systems (NFS, some FUSE ones) lack that form and answer EINVAL; a second link never
+/// replaces either. Where there are no hard links at all, a look before the rename has to do: names are random or a second apart.
 fn rename_no_replace(directory: &File, from: &Path, to: &Path) -> io::Result<()> {
     let (from_name, to_name) = (file_name(from), file_name(to));
+    let unsupported = |errno: Errno| {
+        matches!(
+            errno,
+            Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EPERM
+        )
+    };
     match renameat2(
         directory,
         from_name,
@@ -169,13 +206,22 @@ fn rename_no_replace(directory: &File, from: &Path, to: &Path) -> io::Result<()>
         to_name,
         RenameFlags::RENAME_NOREPLACE,
     ) {
-        Err(Errno::EINVAL | Errno::ENOSYS | Errno::ENOTSUP) => {}
+        Err(errno) if unsupported(errno) => {}
         result => return result.map_err(io::Error::from),
     }
-    if fs::symlink_metadata(to).is_ok() {
-        return Err(io::ErrorKind::AlreadyExists.into());
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(e)
+            if e.raw_os_error()
+                .is_some_and(|raw| unsupported(Errno::from_raw(raw))) =>
+        {
+            if fs::symlink_metadata(to).is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(from, to)
+        }
+        Err(e) => Err(e),
     }
-    fs::rename(from, to)
 }
 
 fn file_name(path: &Path) -> &std::ffi::OsStr {

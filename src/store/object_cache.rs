@@ -10,10 +10,10 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 
 use super::catalog::Catalog;
-use crate::format::checksum::{Algorithm, Checksum};
+use crate::format::checksum::Checksum;
 use crate::format::object_ref::{ObjectRef, SegmentId};
 
 /// Most bytes of unfiltered segments on disk at once; one segment may exceed it alone.
@@ -30,6 +30,8 @@ pub struct ObjectCache<'c> {
 }
 
 struct Spool {
+    /// Why the segment could not be read to its end, if so.
+    damage: Option<String>,
     file: File,
     bytes: u64,
     objects: HashMap<u32, Placed>,
@@ -74,12 +76,16 @@ impl<'c> ObjectCache<'c> {
         let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
         let mut objects = HashMap::new();
         let mut offset = 0;
+        // A full temporary directory must not be taken for a damaged store.
+        let mut spool_error = None;
         let reader = self.catalog.open_segment(id, self.unfilter.as_deref())?;
         let read = reader.read(
             |_| true,
             |sequence, data| {
-                file.write_all(data)
-                    .context("cannot write a temporary file")?;
+                if let Err(error) = file.write_all(data) {
+                    spool_error = Some(error);
+                    return Ok(ControlFlow::Break(()));
+                }
                 objects.entry(sequence).or_insert(Placed {
                     offset,
                     length: data.len(),
@@ -89,16 +95,16 @@ impl<'c> ObjectCache<'c> {
                 Ok(ControlFlow::Continue(()))
             },
         );
-        // Objects in front of the damage are still good: each use is checked by itself.
-        if let Err(error) = read
-            && objects.is_empty()
-        {
-            return Err(error.context(format!("segment {id}")));
+        if let Some(error) = spool_error {
+            return Err(error).context("cannot write a temporary file (TMPDIR says where)");
         }
+        // Objects in front of the damage are still good: each use is checked by itself.
+        let damage = read.err().map(|error| format!("{error:#}"));
         Ok(Spool {
             file,
             bytes: offset,
             objects,
+            damage,
             last_used: 0,
         })
     }
@@ -121,7 +127,10 @@ impl Spool {
         let placed = self
             .objects
             .get_mut(&reference.object.sequence)
-            .ok_or_else(|| anyhow!("is missing from its segment"))?;
+            .ok_or_else(|| match &self.damage {
+                Some(damage) => anyhow!("cannot be reached in its segment: {damage}"),
+                None => anyhow!("is missing from its segment"),
+            })?;
         let length = u64::try_from(placed.length).expect("usize fits 64 bits");
         let range = reference.range(length)?;
         let must_verify = reference
@@ -139,20 +148,10 @@ impl Spool {
         let Some(wanted) = must_verify else {
             return Ok(data);
         };
-        check(&wanted, &data)?;
+        wanted.verify(&data)?;
         placed.verified = Some(wanted);
         let part = usize::try_from(range.start).expect("objects are small")
             ..usize::try_from(range.end).expect("objects are small");
         Ok(data[part].to_vec())
     }
-}
-
-/// Compares data with the checksum that a reference carries.
-pub fn check(wanted: &Checksum, data: &[u8]) -> Result<()> {
-    let algorithm: Algorithm = wanted.algorithm();
-    let found = Checksum::of(algorithm, data);
-    if found != *wanted {
-        bail!("is damaged: checksum {found}, wanted {wanted}");
-    }
-    Ok(())
 }

@@ -108,7 +108,8 @@ impl Pool {
         }
     }
 
-    /// Returns how many frames may be on their way at once, the one being filled included.
+    /// Returns after how many further frames the size of one is asked for: enough to keep all workers busy, and the bound of what is
+    /// in memory.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.workers.len() + 1
@@ -188,7 +189,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        // A pool dropped early must not publish what is still queued: segments without their last frame never are.
+        // What is queued is still worked off; segments without their last frame are never published.
         self.queue = None;
         for worker in self.workers.drain(..) {
             // A worker that panicked has printed why; the conductor already failed or will when it waits.

@@ -3,12 +3,14 @@
 //! Nothing in a segment is trusted: members that are not regular files or not called `<this segment>/<sequence>` are passed over
 //! as if they were not there, an object larger than [`OBJECT_BYTES_MAX`] is refused, and what follows the archive is bounded.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use nix::fcntl::OFlag;
 use tar::{Archive, EntryType};
 
 use super::filter;
@@ -35,7 +37,7 @@ impl SegmentReader {
         extension: &str,
         unfilter: Option<&str>,
     ) -> Result<Self> {
-        let file = File::open(path).context("cannot open")?;
+        let file = open_regular(path).context("cannot open")?;
         Ok(Self {
             id,
             stream: filter::decoder(file, extension, unfilter)?,
@@ -86,6 +88,19 @@ impl SegmentReader {
             bail!("more than {TRAILER_BYTES_MAX} bytes behind the end of the archive");
         }
         Ok(true)
+    }
+}
+
+/// Opens a file of a store. Anything but a regular file is refused: opening a FIFO would wait for ever.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it is not a regular file"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Fills segments of one group: objects into a tar stream, the stream into frames, the frames to the pool.
 //!
-//! A segment is closed once its *filtered* size reaches the target (docs/format.md, "Segments"). Workers filter behind the
+//! Behind a built-in codec, a segment is closed once its *filtered* size reaches the target (docs/format.md, "Segments"); behind a
+//! program, once its tar stream does (docs/decisions/0002-foreign-filters-close-by-unfiltered-size.md). Workers filter behind the
 //! writer's back, so the size is known only for earlier frames; the rest is estimated by the ratio of the group so far. To keep
 //! a backup a function of its input, the estimate uses exactly the frames that are a fixed number behind, and waits for them:
 //! how fast the workers happened to be never shows in the store.
@@ -17,6 +18,9 @@ use crate::format::object_ref::{ObjectId, SegmentId};
 
 /// Tar pads everything to blocks of this size, and two empty ones end a file.
 const TAR_BLOCK_BYTES: usize = 512;
+
+/// Segments are closed at this multiple of their target at the latest, however well they compress: readers unpack them to disk.
+const RAW_FACTOR_MAX: usize = 64;
 
 /// Writes objects into segments of one group.
 pub struct SegmentWriter {
@@ -44,6 +48,8 @@ struct Filling {
     buffer: Vec<u8>,
     next_sequence: u32,
     next_frame: usize,
+    /// Unfiltered size of the frames cut so far.
+    raw_bytes: usize,
     /// Filtered size of the frames whose size has been asked for.
     known_filtered_bytes: usize,
     /// Unfiltered size of the frames that are still on their way.
@@ -138,6 +144,7 @@ impl SegmentWriter {
             buffer: Vec::new(),
             next_sequence: 0,
             next_frame: 0,
+            raw_bytes: 0,
             known_filtered_bytes: 0,
             unknown_raw_bytes: 0,
         }
@@ -147,7 +154,10 @@ impl SegmentWriter {
     fn cut_frames(&mut self, pool: &Pool, frame_bytes: usize) -> Result<()> {
         while let Some(mut filling) = self.open.take_if(|f| f.buffer.len() >= frame_bytes) {
             let unknown = filling.unknown_raw_bytes + frame_bytes;
-            if filling.known_filtered_bytes + self.ratio.apply(unknown) >= self.target_bytes {
+            let filtered_bytes = filling.known_filtered_bytes + self.ratio.apply(unknown);
+            filling.raw_bytes += frame_bytes;
+            let too_long = filling.raw_bytes >= self.target_bytes.saturating_mul(RAW_FACTOR_MAX);
+            if filtered_bytes >= self.target_bytes || too_long {
                 self.open = Some(filling);
                 return self.close(pool);
             }

@@ -1,11 +1,12 @@
 //! Level *objects*: every reference of every metadata log against the object that it names.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use anyhow::Result;
 
 use super::Subject;
+use crate::file_reader;
 use crate::format::checksum::{Algorithm, Checksum};
 use crate::format::entry::EntryKind;
 use crate::format::object_ref::{DataRef, ObjectId, ObjectRef, SegmentId, Slice};
@@ -13,7 +14,7 @@ use crate::metadata_log::MetadataLogReader;
 use crate::monitor::Counter;
 use crate::sorter::{Record, Sorted, Sorter};
 use crate::store::catalog::Catalog;
-use crate::store::object_cache::{self, ObjectCache};
+use crate::store::object_cache::ObjectCache;
 
 /// A reference in a fixed number of bytes, ordered by object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,10 +36,11 @@ pub(super) fn verify(
 ) -> Result<u64> {
     let mut checks = Sorter::new(&std::env::temp_dir());
     let mut objects = ObjectCache::new(catalog, unfilter);
+    let mut lists = ObjectCache::new(catalog, unfilter);
     for subject in subjects {
-        collect(subject, &mut objects, &mut checks, monitor)?;
+        collect(subject, &mut objects, &mut lists, &mut checks, monitor)?;
     }
-    drop(objects);
+    drop((objects, lists));
     let mut damage = Damage::new();
     let count = read_segments(catalog, checks.finish()?, unfilter, &mut damage, monitor)?;
     if !damage.is_empty() {
@@ -47,34 +49,60 @@ pub(super) fn verify(
     Ok(count)
 }
 
-/// Gathers the references of one metadata log, its own pieces included.
+/// Gathers the references of one metadata log, its own pieces and lists of references included.
 fn collect(
     subject: &Subject,
     objects: &mut ObjectCache<'_>,
+    lists: &mut ObjectCache<'_>,
     checks: &mut Sorter<Check>,
     monitor: &Counter<'_>,
 ) -> Result<()> {
     let mut pieces = Vec::new();
-    let mut watch = |reference: &ObjectRef| pieces.push(Check::new(reference));
+    let mut segments = BTreeSet::new();
+    let mut watch = |reference: &ObjectRef| pieces.push(*reference);
     for item in MetadataLogReader::new(objects, subject.descriptor.root).watch(&mut watch) {
-        match item {
-            Ok(entry) => {
-                if let EntryKind::File(contents) = &entry.kind {
-                    for reference in &contents.data {
-                        if let DataRef::Object(reference) | DataRef::Indirect(reference) = reference
-                        {
-                            checks.add(Check::new(reference))?;
-                        }
-                    }
-                }
+        let entry = match item {
+            Ok(entry) => entry,
+            Err(error) => {
+                let reason = format_args!("in snapshot {}: {}", subject.name, error.reason);
+                monitor.problem(&error.subject, reason);
+                continue;
             }
-            Err(error) => monitor.problem(
-                &error.subject,
-                format_args!("in snapshot {}: {}", subject.name, error.reason),
-            ),
+        };
+        let EntryKind::File(contents) = entry.kind else {
+            continue;
+        };
+        let outer = contents
+            .data
+            .iter()
+            .filter(|data| matches!(data, DataRef::Indirect(_)))
+            .copied()
+            .collect::<Vec<_>>();
+        let inner = file_reader::expand(contents.data, lists).unwrap_or_else(|error| {
+            let reason = format_args!("in snapshot {}: {error:#}", subject.name);
+            monitor.problem(entry.path.as_bytes(), reason);
+            Vec::new()
+        });
+        for data in outer.into_iter().chain(inner) {
+            if let DataRef::Object(reference) | DataRef::Indirect(reference) = data {
+                segments.insert(reference.object.segment);
+                checks.add(Check::new(&reference))?;
+            }
         }
     }
-    pieces.into_iter().try_for_each(|check| checks.add(check))
+    for reference in pieces {
+        segments.insert(reference.object.segment);
+        checks.add(Check::new(&reference))?;
+    }
+    // Whoever copies or thins out a store goes by the descriptor's list.
+    for segment in segments {
+        if subject.descriptor.segments.binary_search(&segment).is_err() {
+            let reason =
+                format_args!("needs segment {segment}, which its descriptor does not list");
+            monitor.problem(subject.name.to_string().as_bytes(), reason);
+        }
+    }
+    Ok(())
 }
 
 fn read_segments(
@@ -208,7 +236,7 @@ impl Check {
         reference.range(object.len() as u64)?;
         reference
             .checksum
-            .map_or(Ok(()), |wanted| object_cache::check(&wanted, object))
+            .map_or(Ok(()), |wanted| Ok(wanted.verify(object)?))
     }
 
     fn reference(&self) -> ObjectRef {

@@ -3,7 +3,6 @@
 //! Descriptors up to version 0.10 name a sums file, that of 0.11 a `meta/` file with the same knowledge in stanzas.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -17,6 +16,7 @@ use crate::format::{FormatError, sums};
 use crate::monitor::Counter;
 use crate::store::catalog::{Catalog, split_segment_file};
 use crate::store::filter;
+use crate::store::segment_reader::open_regular;
 
 /// A file of the store, and what it must be.
 type Expected = (PathBuf, Checksum);
@@ -77,7 +77,9 @@ fn expected_files(catalog: &Catalog, subject: &Subject) -> Result<Vec<Expected>>
     let file = PathBuf::from(format!("{}.sha1sums", subject.name.stem()));
     let text = catalog.read_file(&file)?;
     if let Some(wanted) = &subject.descriptor.checksums {
-        check(&text, wanted).with_context(|| file.display().to_string())?;
+        wanted
+            .verify(&text)
+            .with_context(|| file.display().to_string())?;
     }
     let sums = sums::parse(&text)?;
     sums.into_iter()
@@ -94,8 +96,10 @@ fn from_meta_file(
         .meta_file(&subject.name)
         .ok_or_else(|| anyhow!("its meta file is missing"))?;
     let bytes = catalog.read_file(file)?;
-    check(&bytes, wanted).with_context(|| file.display().to_string())?;
-    let opened = File::open(catalog.root().join(file)).context("cannot open it")?;
+    wanted
+        .verify(&bytes)
+        .with_context(|| file.display().to_string())?;
+    let opened = open_regular(&catalog.root().join(file)).context("cannot open it")?;
     let mut text = Vec::new();
     filter::decoder(opened, extension, None)?
         .take(META_BYTES_MAX)
@@ -123,12 +127,8 @@ fn segment_of(item: Result<LogItem<'_>, FormatError>) -> Result<Expected, Format
     Ok((path.into(), Checksum::parse(checksum)?))
 }
 
-fn check(bytes: &[u8], wanted: &Checksum) -> Result<()> {
-    differs(&Checksum::of(wanted.algorithm(), bytes), wanted)
-}
-
 fn compare(catalog: &Catalog, file: &std::path::Path, wanted: &Checksum) -> Result<()> {
-    let opened = File::open(catalog.root().join(file));
+    let opened = open_regular(&catalog.root().join(file));
     let mut opened = match opened {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("is missing"),
         opened => opened.context("cannot open it")?,

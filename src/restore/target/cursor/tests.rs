@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 /// Makes `depth` directories below one another and returns the innermost one's path.
 fn make_chain(cursor: &mut DirCursor<'_>, name: &[u8], depth: usize) -> EntryPath {
-    let mut path = EntryPath::root();
+    let mut path = EntryPath::scan_root();
     for _ in 0..depth {
         let parent = cursor.enter(path.as_bytes()).expect("enters");
         assert_eq!(make_directory(parent, name).expect("makes"), Made::Created);
@@ -196,13 +196,13 @@ fn two_thousand_levels_with_few_descriptors() {
         .enter(path.as_bytes())
         .expect("enters at once");
     // Upwards, as directories get their attributes; and so that the temporary directory can be removed.
-    while !path.is_root() {
+    while !path.is_scan_root() {
         let (parent, name) = path.split();
         let parent_fd = cursor.enter(parent).expect("enters");
         unistd::unlinkat(parent_fd, name, UnlinkatFlags::RemoveDir).expect("removes");
         assert!(cursor.open.len() <= DirCursor::KEPT);
         path = if parent == b"." {
-            EntryPath::root()
+            EntryPath::scan_root()
         } else {
             EntryPath::new(parent).expect("a valid path")
         };

@@ -1,0 +1,74 @@
+//! The names in one directory.
+
+use std::os::fd::BorrowedFd;
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+
+/// The sorted names of a directory, packed: a directory of a million files costs its names and 4 bytes each.
+#[derive(Default)]
+pub(super) struct Names {
+    bytes: Vec<u8>,
+    /// Where each name begins in `bytes`, in path order; a name ends at a NUL.
+    starts: Vec<u32>,
+    /// Number of names that were left out.
+    pub(super) left_out: u64,
+}
+
+impl Names {
+    /// Reads the names that are not left out. With an error of the kernel come the names that were read before it.
+    pub(super) fn read(
+        directory: BorrowedFd<'_>,
+        leave_out: impl Fn(&[u8]) -> bool,
+    ) -> (Self, Option<Errno>) {
+        let mut names = Self::default();
+        let failed = names.fill(directory, leave_out).err();
+        let bytes = &names.bytes;
+        names
+            .starts
+            .sort_unstable_by_key(|&start| name_at(bytes, start));
+        (names, failed)
+    }
+
+    fn fill(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        leave_out: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), Errno> {
+        let own = directory
+            .try_clone_to_owned()
+            .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0)))?;
+        for entry in Dir::from_fd(own)?.iter() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            if leave_out(name.to_bytes()) {
+                self.left_out += 1;
+                continue;
+            }
+            // Four billion bytes of names in one directory are beyond every file system.
+            self.starts
+                .push(u32::try_from(self.bytes.len()).map_err(|_| Errno::EOVERFLOW)?);
+            self.bytes.extend_from_slice(name.to_bytes_with_nul());
+        }
+        Ok(())
+    }
+
+    /// Returns a name by its place in path order.
+    pub(super) fn get(&self, index: usize) -> Option<&[u8]> {
+        self.starts
+            .get(index)
+            .map(|&start| name_at(&self.bytes, start))
+    }
+}
+
+fn name_at(bytes: &[u8], start: u32) -> &[u8] {
+    let rest = &bytes[start as usize..];
+    let end = rest
+        .iter()
+        .position(|&b| b == 0)
+        .expect("names are stored with their NUL");
+    &rest[..end]
+}
