@@ -109,13 +109,15 @@ fn entry_paths(arguments: &[PathBuf]) -> Result<Vec<EntryPath>, Failure> {
 }
 
 /// Returns the number of worker threads: what was asked for, else one for each core.
-fn jobs(asked: Option<usize>) -> Result<usize, Failure> {
-    match asked {
-        Some(jobs @ 1..=JOBS_MAX) => Ok(jobs),
-        Some(jobs) => Err(Failure::Usage(format!(
-            "--jobs={jobs} is out of range: use 1 to {JOBS_MAX}"
+fn jobs(asked: Option<&str>) -> Result<usize, Failure> {
+    let Some(asked) = asked else {
+        return Ok(thread::available_parallelism().map_or(1, NonZero::get));
+    };
+    match asked.parse() {
+        Ok(jobs @ 1..=JOBS_MAX) => Ok(jobs),
+        _ => Err(Failure::Usage(format!(
+            "--jobs={asked} is out of range: use 1 to {JOBS_MAX}"
         ))),
-        None => Ok(thread::available_parallelism().map_or(1, NonZero::get)),
     }
 }
 

@@ -1,14 +1,20 @@
 //! The contents of one file of a snapshot, front to back, checked on the way.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::format::checksum::Hasher;
 use crate::format::entry::{FileContents, parse_data};
-use crate::format::object_ref::DataRef;
+use crate::format::object_ref::{DataRef, ObjectId, ObjectRef};
 use crate::store::object_cache::ObjectCache;
 
 /// Deepest nesting of `data: @reference`.
 const DEPTH_MAX: usize = 3;
+
+/// Larger files are taken for damage: no file system of today holds them, and merely hashing their zeros would take a day.
+pub const FILE_BYTES_MAX: u64 = 64 << 40;
+
+/// Most bytes of lists of references that are read without finding a reference in them: what leads nowhere has to end.
+const FRUITLESS_BYTES_MAX: usize = 64 << 20;
 
 /// Most references of one file: enough for a file of 16 TiB, and a bound on what a hostile store can make of a few bytes.
 const REFERENCES_MAX: usize = 16 << 20;
@@ -40,6 +46,12 @@ pub fn read(
     objects: &mut ObjectCache<'_>,
     take: &mut dyn FnMut(Part<'_>) -> Result<()>,
 ) -> Result<()> {
+    if contents.size > FILE_BYTES_MAX {
+        bail!(
+            "a file of {} bytes is larger than the {FILE_BYTES_MAX} that can be read",
+            contents.size
+        );
+    }
     let mut hasher = contents
         .checksum
         .map(|checksum| Hasher::new(checksum.algorithm()));
@@ -91,35 +103,63 @@ pub fn expand(data: Vec<DataRef>, objects: &mut ObjectCache<'_>) -> Result<Vec<D
     {
         return Ok(data);
     }
-    let mut expanded = Vec::new();
-    expand_into(&mut expanded, data, objects, DEPTH_MAX)?;
-    Ok(expanded)
+    let mut expansion = Expansion {
+        objects,
+        expanded: Vec::new(),
+        open: Vec::new(),
+        fruitless_bytes: 0,
+    };
+    expansion.add(data)?;
+    Ok(expansion.expanded)
 }
 
-fn expand_into(
-    expanded: &mut Vec<DataRef>,
-    data: Vec<DataRef>,
-    objects: &mut ObjectCache<'_>,
-    depth: usize,
-) -> Result<()> {
-    for reference in data {
-        match reference {
-            DataRef::Indirect(_) if depth == 0 => {
-                bail!("its references are nested more than {DEPTH_MAX} deep")
+/// References being gathered from lists of references.
+struct Expansion<'o, 'c> {
+    objects: &'o mut ObjectCache<'c>,
+    expanded: Vec<DataRef>,
+    /// The lists that lead to the present one.
+    open: Vec<ObjectId>,
+    fruitless_bytes: usize,
+}
+
+impl Expansion<'_, '_> {
+    fn add(&mut self, data: Vec<DataRef>) -> Result<()> {
+        for reference in data {
+            if let DataRef::Indirect(list) = reference {
+                self.add_list(&list)?;
+                continue;
             }
-            DataRef::Indirect(reference) => expand_into(
-                expanded,
-                parse_data(&objects.get(&reference)?)?,
-                objects,
-                depth - 1,
-            )?,
-            other => expanded.push(other),
+            self.fruitless_bytes = 0;
+            self.expanded.push(reference);
+            ensure!(
+                self.expanded.len() <= REFERENCES_MAX,
+                "it has more than {REFERENCES_MAX} references"
+            );
         }
-        if expanded.len() > REFERENCES_MAX {
-            bail!("it has more than {REFERENCES_MAX} references");
-        }
+        Ok(())
     }
-    Ok(())
+
+    fn add_list(&mut self, list: &ObjectRef) -> Result<()> {
+        ensure!(
+            self.open.len() < DEPTH_MAX,
+            "its references are nested more than {DEPTH_MAX} deep"
+        );
+        ensure!(
+            !self.open.contains(&list.object),
+            "its list of references {} contains itself",
+            list.object
+        );
+        let text = self.objects.get(list)?;
+        self.fruitless_bytes += text.len();
+        ensure!(
+            self.fruitless_bytes <= FRUITLESS_BYTES_MAX,
+            "its lists of references lead nowhere"
+        );
+        self.open.push(list.object);
+        self.add(parse_data(&text)?)?;
+        self.open.pop();
+        Ok(())
+    }
 }
 
 fn hash(hasher: &mut Hasher, part: Part<'_>) {

@@ -7,6 +7,26 @@
 pub mod database;
 pub mod lock;
 
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+
+/// Opens a file of local state, making it readable for its owner alone: which blocks somebody has is nobody else's business. A
+/// symbolic link of that name is refused: whoever may write to the directory could have any file overwritten with it.
+fn open_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
+    options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)
+}
+
 /// Tells whether a file name is one of local state.
 #[must_use]
 pub fn is_local_file(name: &str) -> bool {

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::format::checksum::{Algorithm, Checksum};
 use crate::format::entry::{Entry, EntryKind, FileContents, encode_data, stanza_path};
-use crate::format::object_ref::{DataRef, ObjectRef, Slice};
+use crate::format::object_ref::{DataRef, ObjectId, ObjectRef, Slice};
 use crate::format::stanza::{LogItem, LogItems, Stanza};
 use crate::store::object_cache::ObjectCache;
 use crate::store::pool::Pool;
@@ -20,6 +20,9 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// Most references that stand in a stanza itself, about 60 KB of text; a file of more than a gigabyte has more.
 const REFERENCES_MAX: usize = 1024;
+
+/// Most bytes of an unusable name that are repeated in a message.
+const SHOWN_BYTES: usize = 200;
 
 /// Deepest nesting of references, the root counted: root, piece, reused piece.
 const DEPTH_MAX: usize = 3;
@@ -114,6 +117,9 @@ fn store_object(segments: &mut SegmentWriter, pool: &Pool, data: &[u8]) -> Resul
     })
 }
 
+/// Most bytes of a log that are read without finding an entry: what leads nowhere has to end.
+const FRUITLESS_BYTES_MAX: usize = 256 << 20;
+
 /// A part of a metadata log that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogError {
@@ -128,11 +134,13 @@ pub struct MetadataLogReader<'a, 'c> {
     objects: &'a mut ObjectCache<'c>,
     stack: Vec<Open>,
     next: Option<ObjectRef>,
+    fruitless_bytes: usize,
     visited: Option<&'a mut dyn FnMut(&ObjectRef)>,
 }
 
 /// An object that is being read.
 struct Open {
+    object: ObjectId,
     text: Vec<u8>,
     position: usize,
 }
@@ -144,6 +152,7 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
             objects,
             stack: Vec::new(),
             next: Some(root),
+            fruitless_bytes: 0,
             visited: None,
         }
     }
@@ -162,6 +171,15 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
             subject: reference.object.to_string().into_bytes(),
             reason,
         };
+        if self
+            .stack
+            .iter()
+            .any(|open| open.object == reference.object)
+        {
+            return Err(error(
+                "this part of the metadata log is nested in itself".to_owned(),
+            ));
+        }
         if self.stack.len() >= DEPTH_MAX {
             return Err(error(format!(
                 "metadata references are nested more than {DEPTH_MAX} deep"
@@ -174,7 +192,18 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
             .objects
             .get(reference)
             .map_err(|e| error(format!("part of the metadata log is lost: {e:#}")))?;
-        self.stack.push(Open { text, position: 0 });
+        self.fruitless_bytes += text.len();
+        if self.fruitless_bytes > FRUITLESS_BYTES_MAX {
+            self.stack.clear();
+            return Err(error(
+                "the metadata log leads nowhere; the rest of it is left out".to_owned(),
+            ));
+        }
+        self.stack.push(Open {
+            object: reference.object,
+            text,
+            position: 0,
+        });
         Ok(())
     }
 }
@@ -196,7 +225,10 @@ impl Iterator for MetadataLogReader<'_, '_> {
             match item {
                 None => drop(self.stack.pop()),
                 Some(Ok(LogItem::Reference(reference))) => self.next = Some(reference),
-                Some(Ok(LogItem::Stanza(stanza))) => return Some(interpret(&stanza)),
+                Some(Ok(LogItem::Stanza(stanza))) => {
+                    self.fruitless_bytes = 0;
+                    return Some(interpret(&stanza));
+                }
                 Some(Err(e)) => {
                     return Some(Err(LogError {
                         subject: b"metadata log".to_vec(),
@@ -210,13 +242,15 @@ impl Iterator for MetadataLogReader<'_, '_> {
 
 fn interpret(stanza: &Stanza<'_>) -> Result<Entry, LogError> {
     Entry::from_stanza(stanza).map_err(|e| {
-        let subject = match stanza_path(stanza) {
-            Ok(path) => path.as_bytes().to_vec(),
-            Err(_) => stanza
+        let named = || {
+            stanza
                 .get("name")
                 .or_else(|| stanza.get("path"))
                 .unwrap_or(b"metadata log")
-                .to_vec(),
+        };
+        let subject = match stanza_path(stanza) {
+            Ok(path) => path.as_bytes().to_vec(),
+            Err(_) => named().iter().take(SHOWN_BYTES).copied().collect(),
         };
         LogError {
             subject,

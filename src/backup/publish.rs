@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
 
 use super::Clock;
+use crate::format::date::next_second;
 use crate::format::descriptor::Descriptor;
 use crate::format::snapshot_name::SnapshotName;
 use crate::store::command;
@@ -45,9 +46,7 @@ pub(super) fn publish(
                 return Ok(name);
             }
         }
-        instant = instant
-            .checked_add(1.second())
-            .context("the clock is at its end")?;
+        instant = next_second(instant).context("the clock is at its end")?;
         clock.wait_until(instant);
     }
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
 use super::names::Names;
@@ -100,8 +100,7 @@ impl<'r> Scanner<'r> {
             if previous.is_some_and(|previous| source.is_within(previous)) {
                 continue;
             }
-            let base = File::open(&self.sources.base)
-                .with_context(|| format!("cannot open {}", self.sources.base.display()))?;
+            let base = self.open_base(source)?;
             if source.is_scan_root() {
                 self.awaited.borrow_mut().remove(source);
                 let stat = fstat(&base).context("cannot look at the source")?;
@@ -122,6 +121,20 @@ impl<'r> Scanner<'r> {
             self.monitor.problem(source.as_bytes(), reason);
         }
         Ok(())
+    }
+
+    /// Opens what the sources are relative to; for reading only if that is to be backed up itself.
+    fn open_base(&self, source: &EntryPath) -> Result<File> {
+        let access = if source.is_scan_root() {
+            OFlag::O_RDONLY
+        } else {
+            OFlag::O_PATH
+        };
+        let flags = access | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let opened = open(&self.sources.base, flags, Mode::empty()).map_err(std::io::Error::from);
+        opened
+            .map(File::from)
+            .with_context(|| format!("cannot open {}", self.sources.base.display()))
     }
 
     /// Visits one source, and before it those directories above it that the previous source did not already have.

@@ -102,7 +102,7 @@ pub(crate) struct Backup {
 
     /// Number of threads that compress [default: one for each core]
     #[arg(long, value_name = "N")]
-    pub(crate) jobs: Option<usize>,
+    pub(crate) jobs: Option<String>,
 }
 
 /// Which snapshot of which store.
@@ -164,7 +164,7 @@ pub(crate) struct Restore {
 
     /// Number of threads that read segments [default: one for each core]
     #[arg(long, value_name = "N")]
-    pub(crate) jobs: Option<usize>,
+    pub(crate) jobs: Option<String>,
 
     /// Let this shell command check the signed descriptor on its standard input, such as "gpg --verify"
     #[arg(long, value_name = "COMMAND")]

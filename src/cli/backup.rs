@@ -18,7 +18,8 @@ use crate::console::Console;
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 4096..=1 << 30;
 
 pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> {
-    let options = options(arguments, super::jobs(arguments.jobs)?).map_err(Failure::Usage)?;
+    let options =
+        options(arguments, super::jobs(arguments.jobs.as_deref())?).map_err(Failure::Usage)?;
     let begun = Instant::now();
     let names = Box::new(|| SegmentId::from_bytes(*uuid::Uuid::new_v4().as_bytes()));
     let report = backup::run(&options, &SystemClock, names, console)?;

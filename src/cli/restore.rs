@@ -13,7 +13,7 @@ use crate::console::Console;
 pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure> {
     let overwrite = overwrite(&arguments.overwrite).map_err(Failure::Usage)?;
     let paths = super::entry_paths(&arguments.paths)?;
-    let jobs = super::jobs(arguments.jobs)?;
+    let jobs = super::jobs(arguments.jobs.as_deref())?;
     let catalog = Catalog::open(&arguments.which.dest)?;
     let snapshot = super::choose(&arguments.which, &catalog)?;
     let options = RestoreOptions {

@@ -1,7 +1,7 @@
 //! Instants as the descriptor writes them (`2026-11-21 19:18:22 +0000`) and as snapshot names do (`20261121T191822`, UTC).
 
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned, fmt::strtime};
+use jiff::{Timestamp, ToSpan, Zoned, fmt::strtime};
 
 use super::FormatError;
 
@@ -10,6 +10,12 @@ const STAMP: &str = "%Y%m%dT%H%M%S";
 
 /// Length of a snapshot name's time stamp in bytes.
 pub const STAMP_BYTES: usize = 15;
+
+/// Returns the instant one second later; none at the end of time.
+#[must_use]
+pub fn next_second(instant: Timestamp) -> Option<Timestamp> {
+    instant.checked_add(1.second()).ok()
+}
 
 /// Formats an instant for the `Date:` field, in UTC.
 #[must_use]

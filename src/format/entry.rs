@@ -12,6 +12,12 @@ use super::path::EntryPath;
 use super::stanza::Stanza;
 use super::{FormatError, percent};
 
+/// Most references in one field. An object has room for fewer that name objects, and zeros come in runs.
+const REFERENCES_MAX: usize = 400_000;
+
+/// Most extended attributes of one file; Linux lists names of 64 KiB together.
+const XATTRS_MAX: usize = 32 << 10;
+
 /// One file, directory, link or special file at the moment of the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -203,10 +209,25 @@ pub fn stanza_path(stanza: &Stanza<'_>) -> Result<EntryPath, FormatError> {
 
 /// Parses the references of a `data` field, or of an object that a `data: @reference` names.
 pub fn parse_data(text: &[u8]) -> Result<Vec<DataRef>, FormatError> {
-    text.split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty())
-        .map(DataRef::parse)
-        .collect()
+    parse_words(text, REFERENCES_MAX, DataRef::parse)
+}
+
+/// Parses each of the words of a field, which are at most `limit`: a few bytes of a hostile store must not fill the memory.
+fn parse_words<T>(
+    text: &[u8],
+    limit: usize,
+    parse: impl Fn(&[u8]) -> Result<T, FormatError>,
+) -> Result<Vec<T>, FormatError> {
+    let words = || {
+        text.split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty())
+    };
+    if words().nth(limit).is_some() {
+        return Err(FormatError::plain(format!(
+            "more than {limit} words in a field"
+        )));
+    }
+    words().map(parse).collect()
 }
 
 fn parse_kind(stanza: &Stanza<'_>) -> Result<EntryKind, FormatError> {
@@ -286,20 +307,15 @@ fn parse_time(
 }
 
 fn parse_xattrs(text: &[u8]) -> Result<Vec<Xattr>, FormatError> {
-    let words = text
-        .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty());
-    words
-        .map(|word| {
-            let invalid = || FormatError::new("invalid extended attribute", word);
-            let at = word.iter().position(|&b| b == b'=').ok_or_else(invalid)?;
-            let name = percent::decode(&word[..at])?;
-            if name.is_empty() || name.contains(&0) {
-                return Err(invalid());
-            }
-            Ok((name, percent::decode(&word[at + 1..])?))
-        })
-        .collect()
+    parse_words(text, XATTRS_MAX, |word| {
+        let invalid = || FormatError::new("invalid extended attribute", word);
+        let at = word.iter().position(|&b| b == b'=').ok_or_else(invalid)?;
+        let name = percent::decode(&word[..at])?;
+        if name.is_empty() || name.contains(&0) {
+            return Err(invalid());
+        }
+        Ok((name, percent::decode(&word[at + 1..])?))
+    })
 }
 
 fn missing(key: &str) -> FormatError {

@@ -10,6 +10,9 @@ use std::path::Path;
 
 use super::{FormatError, escape};
 
+/// Length of a name that no system call takes. Most file systems stop at 255 bytes; that is for them to say.
+const COMPONENT_BYTES_MAX: usize = 4096;
+
 /// A path that is safe to restore: relative, without empty, `.` or `..` components and without NUL; or `.`, the scan root.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EntryPath {
@@ -121,6 +124,7 @@ fn bad_component(component: &[u8]) -> Option<&'static str> {
     match component {
         b"" => Some("empty component in path"),
         b"." | b".." => Some("\".\" or \"..\" in path"),
+        name if name.len() >= COMPONENT_BYTES_MAX => Some("name too long in path"),
         _ => None,
     }
 }

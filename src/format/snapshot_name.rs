@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use super::FormatError;
 use super::date::{STAMP_BYTES, format_stamp, parse_stamp};
 
+/// Longest name of a scheme: with all that is added, it has to fit in a file name of 255 bytes.
+const SCHEME_BYTES_MAX: usize = 200;
+
 /// The name of one snapshot; ordered by time stamp first, so that the greatest is the latest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotName {
@@ -106,6 +109,8 @@ pub fn check_scheme(scheme: &str) -> Result<(), FormatError> {
         "it begins with - or ."
     } else if ends_like_stamp {
         "it ends like a time stamp"
+    } else if scheme.len() > SCHEME_BYTES_MAX {
+        "it is longer than 200 characters"
     } else {
         return Ok(());
     };

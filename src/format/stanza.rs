@@ -6,6 +6,9 @@
 use super::FormatError;
 use super::object_ref::ObjectRef;
 
+/// Most fields of a stanza; entries have about twenty.
+const FIELDS_MAX: usize = 1000;
+
 /// One item of the metadata log, in log order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LogItem<'a> {
@@ -27,6 +30,9 @@ impl<'a> Stanza<'a> {
         let mut fields = Vec::with_capacity(16);
         let mut rest = text;
         while !rest.is_empty() {
+            if fields.len() == FIELDS_MAX {
+                return Err(FormatError::new("more than 1000 fields in a stanza", text));
+            }
             let end = field_end(rest);
             fields.push(parse_field(&rest[..end])?);
             rest = &rest[end..];

@@ -9,12 +9,9 @@
 //! A block is identified by BLAKE3 over its bytes and by its length, not by the format's SHA-1, for which collisions can be made.
 
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use nix::fcntl::OFlag;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use crate::format::checksum::{Algorithm, Checksum};
@@ -83,15 +80,8 @@ impl Database {
     pub fn open(directory: &Path) -> Result<Self> {
         let path = directory.join(FILE_NAME);
         let shown = path.display().to_string();
-        // SQLite would make it readable for all; which blocks somebody has is nobody else's business.
-        let created = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(OFlag::O_NOFOLLOW.bits())
-            .open(&path);
-        created.with_context(|| format!("cannot open {shown}"))?;
+        // SQLite itself would make it readable for all.
+        super::open_private(&path).with_context(|| format!("cannot open {shown}"))?;
         let opened = Connection::open(&path).and_then(prepare);
         let connection = opened.map_err(|e| explain(e, &shown))?;
         let database = Self {

@@ -1,13 +1,11 @@
 //! One run at a time for each local state: a lock that the kernel releases when the process ends, however it ends.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use nix::fcntl::OFlag;
 
 use crate::format::date::format_date;
 
@@ -45,14 +43,7 @@ impl Lock {
     pub fn take(directory: &Path, now: Timestamp) -> Result<Self> {
         let path = directory.join(FILE_NAME);
         let shown = path.display();
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(OFlag::O_NOFOLLOW.bits())
-            .open(&path);
+        let opened = super::open_private(&path);
         let mut file = opened.with_context(|| format!("cannot open {shown}"))?;
         match file.try_lock() {
             Ok(()) => {}

@@ -2,10 +2,8 @@
 
 use anyhow::{Result, anyhow, bail};
 
+use crate::file_reader::FILE_BYTES_MAX;
 use crate::format::object_ref::{DataRef, ObjectRef};
-
-/// Larger files are taken for damage: no file system of today holds them, and merely hashing their zeros would take a day.
-const FILE_BYTES_MAX: u64 = 64 << 40;
 
 /// A reference whose place in the file is known.
 pub(crate) struct Placed {

@@ -352,8 +352,8 @@ impl<'r, 't> Planner<'r, 't> {
         } else {
             0
         };
-        let must_be_checked =
-            reference.checksum.is_some() || matches!(reference.slice, Slice::Exactly(_));
+        let of_whole_object = matches!(reference.slice, Slice::Exactly(_) | Slice::Whole);
+        let must_be_checked = reference.checksum.is_some() || of_whole_object;
         Ok(Task {
             segment: self.number(reference.object.segment)?,
             sequence: reference.object.sequence,

@@ -221,7 +221,13 @@ impl<'r, 't> Worker<'r, 't> {
         let Some(DataRef::Object(reference)) = reference else {
             return Err(anyhow!("lost its reference"));
         };
-        reference.range(object.len() as u64)?;
+        let range = reference.range(object.len() as u64)?;
+        let length = range.end - range.start;
+        ensure!(
+            length == u64::from(task.length),
+            "has {length} bytes, wanted are {}",
+            task.length
+        );
         reference
             .checksum
             .map_or(Ok(()), |wanted| Ok(wanted.verify(object)?))

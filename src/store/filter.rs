@@ -155,6 +155,10 @@ impl Filter {
     /// Returns the extension that the program at the head of `command` gives its files, if it is a known one.
     #[must_use]
     pub fn known_extension(command: &str) -> Option<&'static str> {
+        if command.contains(['|', ';', '&', '\n']) {
+            // What comes out at the end of several programs only the user knows.
+            return None;
+        }
         let program = command.split_ascii_whitespace().next()?;
         let name = program.rsplit('/').next()?;
         Self::KNOWN_PROGRAMS
@@ -280,6 +284,7 @@ mod tests {
             Filter::known_extension("/usr/bin/gpg -e -r x"),
             Some(".gpg")
         );
+        assert_eq!(Filter::known_extension("zstd | age -r x"), None);
         assert_eq!(Filter::known_extension("openssl enc"), None);
         assert_eq!(Filter::known_extension(""), None);
     }

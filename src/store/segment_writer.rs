@@ -19,6 +19,9 @@ use crate::format::object_ref::{ObjectId, SegmentId};
 /// Tar pads everything to blocks of this size, and two empty ones end a file.
 const TAR_BLOCK_BYTES: usize = 512;
 
+/// Shorter frames would compress badly.
+const FRAME_BYTES_MIN: usize = 64 << 10;
+
 /// Segments are closed at this multiple of their target at the latest, however well they compress: readers unpack them to disk.
 const RAW_FACTOR_MAX: usize = 64;
 
@@ -106,7 +109,11 @@ impl SegmentWriter {
         match self.filter.framing() {
             Framing::Whole if filling.buffer.len() >= self.target_bytes => self.close(pool)?,
             Framing::Whole => {}
-            Framing::Frames(frame_bytes) => self.cut_frames(pool, frame_bytes)?,
+            // Small segments need small frames: a segment has at least one.
+            Framing::Frames(frame_bytes) => self.cut_frames(
+                pool,
+                frame_bytes.min(self.target_bytes.max(FRAME_BYTES_MIN)),
+            )?,
         }
         Ok(object)
     }
@@ -154,7 +161,10 @@ impl SegmentWriter {
     fn cut_frames(&mut self, pool: &Pool, frame_bytes: usize) -> Result<()> {
         while let Some(mut filling) = self.open.take_if(|f| f.buffer.len() >= frame_bytes) {
             let unknown = filling.unknown_raw_bytes + frame_bytes;
-            let filtered_bytes = filling.known_filtered_bytes + self.ratio.apply(unknown);
+            // Half a frame more: segments end as often above their target as below it.
+            let rounding = self.ratio.apply(frame_bytes / 2);
+            let filtered_bytes =
+                filling.known_filtered_bytes + self.ratio.apply(unknown) + rounding;
             filling.raw_bytes += frame_bytes;
             let too_long = filling.raw_bytes >= self.target_bytes.saturating_mul(RAW_FACTOR_MAX);
             if filtered_bytes >= self.target_bytes || too_long {

@@ -22,7 +22,7 @@ use crate::store::segment_reader::open_regular;
 type Expected = (PathBuf, Checksum);
 
 /// Largest unfiltered `meta/` file, in bytes.
-const META_BYTES_MAX: u64 = 128 << 20;
+const META_BYTES_MAX: u64 = 64 << 20;
 
 /// Compares all files that the snapshots' sums name, each once; returns how many.
 pub(super) fn verify(catalog: &Catalog, subjects: &[Subject], monitor: &Counter<'_>) -> u64 {

@@ -1,9 +1,10 @@
 //! What every test needs: a directory of its own, the binary, and programs that pileus had no part in.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// A temporary directory in which a test runs commands; gone when the test ends.
 pub struct Place {
@@ -12,7 +13,9 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().expect("a temporary directory") }
+        Self {
+            dir: tempfile::tempdir().expect("a temporary directory"),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -26,7 +29,8 @@ impl Place {
     /// Writes a file and the directories above it.
     pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
         let path = self.join(name);
-        fs::create_dir_all(path.parent().expect("is below the place")).expect("directories are made");
+        fs::create_dir_all(path.parent().expect("is below the place"))
+            .expect("directories are made");
         fs::write(&path, contents).expect("the file is written");
         path
     }
@@ -34,9 +38,85 @@ impl Place {
     /// Prepares a run of pileus in this directory, with an empty home and no configuration from outside.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pileus"));
-        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
-        command.env_clear().env("PATH", std::env::var_os("PATH").expect("PATH is set")).env("HOME", self.path());
         command
+            .args(arguments)
+            .current_dir(self.path())
+            .stdin(Stdio::null());
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").expect("PATH is set"))
+            .env("HOME", self.path());
+        command
+    }
+
+    /// Prepares a run of pileus by another program, such as `timeout 60`, which takes it as its last arguments.
+    pub fn command_under<S: AsRef<OsStr>>(
+        &self,
+        wrapper: &[&str],
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let inner = self.command(arguments);
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(inner.get_program());
+        command.args(inner.get_args()).current_dir(self.path());
+        command.stdin(Stdio::null()).env_clear();
+        command.envs(
+            inner
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        command
+    }
+
+    /// Prepares a run of pileus as a user who owns nothing here; tests that do not run as root are such a user already.
+    pub fn command_as_other<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        if !is_root() {
+            return self.command(arguments);
+        }
+        need("setpriv");
+        // The build directory may be closed to others.
+        let binary = self.join(".pileus");
+        if !binary.exists() {
+            fs::copy(env!("CARGO_BIN_EXE_pileus"), &binary).expect("the binary is copied");
+            fs::set_permissions(self.path(), fs::Permissions::from_mode(0o755))
+                .expect("the place is opened to others");
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.arg(binary).args(arguments);
+        command.current_dir(self.path()).stdin(Stdio::null());
+        command.env("HOME", self.path());
+        command
+    }
+
+    /// Runs a Python program, which has to succeed, with arguments in `sys.argv`; returns its standard output.
+    pub fn python(&self, program: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new("python3");
+        command.args(["-c", program]).args(arguments);
+        command.current_dir(self.path()).stdin(Stdio::null());
+        let ended = Ended::of(&mut command);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        ended.stdout
+    }
+
+    /// Runs pileus on what may be damaged or hostile: it has to end by itself within a minute, without a panic, and must not
+    /// print a control character other than the line feed.
+    pub fn survive<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ended {
+        let minute = ["timeout", "--kill-after=5", "60"];
+        let mut command = self.command_under(&minute, arguments);
+        let ended = Ended::of(&mut command);
+        assert!(matches!(ended.code, Some(0..=3)), "{command:?}\n{ended:?}");
+        assert!(!ended.stderr.contains("panicked"), "{command:?}\n{ended:?}");
+        let printed = [&ended.stdout, &ended.stderr];
+        let is_raw = |c: char| c.is_control() && c != '\n';
+        assert!(
+            !printed.iter().any(|text| text.contains(is_raw)),
+            "{command:?}\n{ended:?}"
+        );
+        ended
     }
 
     /// Runs pileus to its end.
@@ -47,35 +127,69 @@ impl Place {
     /// Runs pileus, which has to succeed silently.
     pub fn succeed<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ended {
         let ended = self.run(arguments);
-        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "stdout: {}", ended.stdout);
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(0), ""),
+            "stdout: {}",
+            ended.stdout
+        );
         ended
     }
 
     /// Runs a shell command, which has to succeed, and returns its standard output.
     pub fn sh(&self, script: &str) -> String {
         let mut command = Command::new("sh");
-        command.args(["-euc", script]).current_dir(self.path()).stdin(Stdio::null());
+        command
+            .args(["-euc", script])
+            .current_dir(self.path())
+            .stdin(Stdio::null());
         let ended = Ended::of(&mut command);
-        assert_eq!(ended.code, Some(0), "{script}\n{}{}", ended.stdout, ended.stderr);
+        assert_eq!(
+            ended.code,
+            Some(0),
+            "{script}\n{}{}",
+            ended.stdout,
+            ended.stderr
+        );
         ended.stdout
     }
 
-    /// Makes the sample tree of tests/tools/make_sample_tree.py, which has one of everything.
+    /// Makes the sample tree of `tests/tools/make_sample_tree.py`, which has one of everything.
     pub fn sample_tree(&self, name: &str, seed: u32) -> PathBuf {
-        self.sh(&format!("python3 {} {name} {seed}", tool("make_sample_tree.py")));
+        self.sh(&format!(
+            "python3 {} {name} {seed}",
+            tool("make_sample_tree.py")
+        ));
         self.join(name)
     }
 
-    /// Returns what tests/tools/tree_manifest.py says of a tree.
+    /// Returns what `tests/tools/tree_manifest.py` says of a tree.
     pub fn manifest(&self, tree: &str, flags: &str) -> String {
-        self.sh(&format!("python3 {} {tree} {flags}", tool("tree_manifest.py")))
+        self.sh(&format!(
+            "python3 {} {tree} {flags}",
+            tool("tree_manifest.py")
+        ))
     }
 
     /// Returns the names in a directory, sorted.
     pub fn names(&self, directory: &str) -> Vec<String> {
         let list = fs::read_dir(self.join(directory)).expect("is listed");
-        let mut names: Vec<_> = list.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<_> = list
+            .map(|e| {
+                e.expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
         names.sort();
+        names
+    }
+
+    /// Returns those names in a directory that end like this, sorted.
+    pub fn names_ending(&self, directory: &str, ending: &str) -> Vec<String> {
+        let mut names = self.names(directory);
+        names.retain(|name| name.ends_with(ending));
         names
     }
 }
@@ -89,14 +203,19 @@ pub struct Ended {
     pub stderr: String,
 }
 
-impl Ended {
-    pub fn of(command: &mut Command) -> Self {
-        let output: Output = command.output().expect("the program starts");
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+}
+
+impl Ended {
+    pub fn of(command: &mut Command) -> Self {
+        Self::from(command.output().expect("the program starts"))
     }
 
     /// Returns the last line of standard output, parsed as JSON.
@@ -110,9 +229,100 @@ impl Ended {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert_eq!(self.stderr.lines().count(), 1, "{self:?}");
         for part in parts {
-            assert!(self.stderr.contains(part), "\"{part}\" is not in: {}", self.stderr);
+            assert!(
+                self.stderr.contains(part),
+                "\"{part}\" is not in: {}",
+                self.stderr
+            );
         }
     }
+}
+
+/// A run of pileus that stops in the middle: its first segment's filter waits at a FIFO until the test lets it go on.
+///
+/// With segments of 4 KiB and one job, a run that waits has read at most four blocks of the file that it is reading.
+pub struct HeldRun {
+    child: Child,
+    fifo: PathBuf,
+    writer: Option<File>,
+}
+
+impl HeldRun {
+    /// Starts a backup into `store` with further arguments, and returns once it waits.
+    pub fn start(place: &Place, arguments: &[&str]) -> Self {
+        place.sh("mkfifo gate");
+        let fifo = place.join("gate");
+        let mut command = place.command([
+            "backup",
+            "--dest=store",
+            "--filter=[ ! -p gate ] || cat gate; cat",
+            "--filter-extension=",
+            "--segment-size=4K",
+            "--jobs=1",
+        ]);
+        command.args(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("pileus starts");
+        let mut open = OpenOptions::new();
+        open.write(true).custom_flags(nix::libc::O_NONBLOCK);
+        // A FIFO opens for writing only once the filter has opened it for reading.
+        let writer = loop {
+            if let Ok(writer) = open.open(&fifo) {
+                break writer;
+            }
+            let ended = child.try_wait().expect("the run is looked at");
+            assert!(ended.is_none(), "the run ended before its first segment");
+            std::thread::yield_now();
+        };
+        Self {
+            child,
+            fifo,
+            writer: Some(writer),
+        }
+    }
+
+    /// Lets the run go on, and waits for its end.
+    pub fn finish(mut self) -> Ended {
+        self.release();
+        Ended::from(self.child.wait_with_output().expect("the run ends"))
+    }
+
+    /// Kills the run where it is.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the run is killed");
+        self.child.wait().expect("the run ends");
+        self.release();
+    }
+
+    /// Later filters find no FIFO and do not wait.
+    fn release(&mut self) {
+        fs::remove_file(&self.fifo).expect("the FIFO is removed");
+        self.writer = None;
+    }
+}
+
+/// Tells whether the tests run as root, which alone may restore owners and devices.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Returns a manifest without what only root can bring back: owners, and the set-id bits that go with them.
+pub fn without_owners(manifest: &str) -> String {
+    let mut plain = String::new();
+    for line in manifest.lines() {
+        let mut entry: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        let fields = entry.as_object_mut().expect("an object");
+        fields.remove("uid");
+        fields.remove("gid");
+        let mode = fields["mode"]
+            .as_str()
+            .and_then(|text| text.strip_prefix("0o"));
+        let mode = u32::from_str_radix(mode.expect("an octal mode"), 8).expect("an octal mode");
+        fields["mode"] = (mode & 0o1777).into();
+        plain.push_str(&entry.to_string());
+        plain.push('\n');
+    }
+    plain
 }
 
 /// Returns the path of a test tool.
@@ -127,6 +337,14 @@ pub fn project(name: &str) -> PathBuf {
 
 /// Fails with a clear message if a program that the test needs is not installed.
 pub fn need(program: &str) {
-    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output().expect("sh starts").status.success();
-    assert!(found, "this test needs the program {program}: install it (README.md, \"Tests\", names the packages)");
+    let found = Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .output()
+        .expect("sh starts")
+        .status
+        .success();
+    assert!(
+        found,
+        "this test needs the program {program}: install it (README.md, \"Tests\", names the packages)"
+    );
 }

@@ -8,7 +8,12 @@ fn everything_comes_back_exactly_whatever_the_codec() {
         let place = Place::new();
         place.sample_tree("tree", seed);
         let before = place.manifest("tree", "");
-        place.succeed(["backup", "--dest=store", &format!("--compression={codec}"), "tree"]);
+        place.succeed([
+            "backup",
+            "--dest=store",
+            &format!("--compression={codec}"),
+            "tree",
+        ]);
         place.succeed(["restore", "--dest=store", "--target=back"]);
         assert_eq!(place.manifest("back/tree", ""), before, "{codec}");
         let script = project("docs/restore.py");

@@ -1,0 +1,147 @@
+//! `gpg` as filter and as signature filter.
+
+use crate::harness::{Ended, Place, need};
+
+const GPG: &str = "gpg --batch --quiet --no-tty --pinentry-mode loopback --passphrase=''";
+
+/// Makes a place with a tree, an owner's key ring (in `owner`) and one with the public key alone (in `.gnupg`).
+fn place() -> Place {
+    need("gpg");
+    let place = Place::new();
+    place.sh("mkdir tree; seq 30000 >tree/text; head -c 100000 /dev/urandom >tree/noise");
+    place.sh(&format!(
+        "mkdir -m 700 owner .gnupg
+        {GPG} --homedir owner --quick-generate-key keeper@example.org default default never
+        {GPG} --homedir owner --armor --export keeper@example.org >public.asc
+        HOME=$PWD {GPG} --import public.asc"
+    ));
+    place
+}
+
+/// Ends the agents that `gpg` leaves behind.
+fn end_agents(place: &Place) {
+    place.sh("for home in owner .gnupg; do gpgconf --homedir $PWD/$home --kill all; done");
+}
+
+fn with_owner_key(verb: &str) -> String {
+    format!("{GPG} --homedir owner {verb}")
+}
+
+#[test]
+fn who_holds_only_the_public_key_can_back_up_and_the_owner_can_restore() {
+    let place = place();
+    let encrypt = format!("--filter={GPG} --trust-model=always -e -r keeper@example.org");
+    let backup = ["backup", "--dest=store", &encrypt, "tree"];
+    place.succeed(backup);
+    let again = [
+        "backup",
+        "--dest=store",
+        "--scheme=b",
+        "--json",
+        &encrypt,
+        "tree",
+    ];
+    let again = place.succeed(again);
+    assert_eq!(again.summary()["new_data_bytes"], 0);
+    let names = place.names("store");
+    let mut segments = names.iter().filter(|name| name.contains(".tar"));
+    assert!(segments.all(|name| name.ends_with(".tar.gpg")), "{names:?}");
+    place.sh(&format!(
+        "cd store; for f in *.gpg; do {GPG} --homedir ../owner -d $f 2>/dev/null | tar t; done"
+    ));
+    let locked_out = place.run([
+        "verify",
+        "--dest=store",
+        "--level=objects",
+        "--unfilter=gpg --batch -d",
+    ]);
+    assert_eq!(locked_out.code, Some(3));
+    assert!(locked_out.stderr.contains("gpg"), "{locked_out:?}");
+    let unfilter = format!("--unfilter={}", with_owner_key("-d"));
+    place.succeed(["restore", "--dest=store", "--target=back", &unfilter]);
+    assert_eq!(place.manifest("back/tree", ""), place.manifest("tree", ""));
+    place.succeed(["verify", "--dest=store", "--level=files", &unfilter]);
+    end_agents(&place);
+}
+
+#[test]
+fn a_signed_snapshot_is_restored_only_with_a_good_signature() {
+    let place = place();
+    let sign = format!("--signature-filter={}", with_owner_key("--clearsign"));
+    place.succeed(["backup", "--dest=store", "--scheme=signed", &sign, "tree"]);
+    place.succeed(["backup", "--dest=store", "--scheme=plain", "tree"]);
+    place.sh("HOME=$PWD gpg --batch --verify store/snapshot-signed-*.lbs 2>/dev/null");
+    let restore = |scheme: &str, target: &str| {
+        let verify = "--verify-signature=gpg --batch --verify";
+        let scheme = format!("--scheme={scheme}");
+        place.run([
+            "restore",
+            "--dest=store",
+            verify,
+            &scheme,
+            "--target",
+            target,
+        ])
+    };
+    let ended = restore("signed", "back");
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert_eq!(place.manifest("back/tree", ""), place.manifest("tree", ""));
+    restore("plain", "unsigned").assert_one_line(1, &["plain-", "not signed"]);
+    place.sh("sed -i 's/^Producer: pileus/Producer: mallet/' store/snapshot-signed-*.lbs");
+    let ended = restore("signed", "forged");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("BAD signature"), "{ended:?}");
+    assert!(!place.join("unsigned").exists() && !place.join("forged").exists());
+    end_agents(&place);
+}
+
+#[test]
+fn the_signature_reaches_every_file_of_the_snapshot() {
+    let place = place();
+    let sign = format!("--signature-filter={}", with_owner_key("--clearsign"));
+    place.succeed(["backup", "--dest=store", &sign, "tree"]);
+    let sums = place.sh("sed -n 's/^Checksums: sha1=//p' store/*.lbs");
+    assert!(
+        place
+            .sh("sha1sum store/*.sha1sums")
+            .starts_with(sums.trim())
+    );
+    place.sh("cd store && sha1sum -c --quiet --strict *.sha1sums");
+    let listed =
+        place.sh("sed '/^-----BEGIN PGP SIGNATURE/,$d; 1,/^Segments:/d; s/^ *//' store/*.lbs");
+    let summed = place.sh("sed 's/^[0-9a-f]* \\*//; s/\\.tar.*//' store/*.sha1sums | sort");
+    assert_eq!(listed, summed);
+    end_agents(&place);
+}
+
+#[test]
+fn a_failing_signature_filter_publishes_no_snapshot() {
+    let place = Place::new();
+    place.write("src/file", "contents");
+    for (filter, told) in [
+        ("cat; echo no key >&2; exit 2", "no key"),
+        ("kill -9 $$", "signal: 9"),
+        ("head -c 10", "did not read all its input"),
+        ("cat >/dev/null", "wrote nothing"),
+        ("no-such-signer", "not found"),
+    ] {
+        let option = format!("--signature-filter={filter}");
+        let ended: Ended = place.survive(["backup", "--dest=store", &option, "src"]);
+        ended.assert_one_line(1, &["cannot sign", filter, told]);
+        let names = place.names("store");
+        let left = |name: &String| name.contains("snapshot");
+        assert!(!names.iter().any(left), "{filter}: {names:?}");
+    }
+    place.succeed(["backup", "--dest=store", "src"]);
+    place.succeed(["verify", "--dest=store", "--level=files"]);
+}
+
+#[test]
+fn what_a_signature_filter_makes_has_to_be_a_descriptor() {
+    let place = Place::new();
+    place.write("src/file", "contents");
+    let ended = place.run(["backup", "--dest=store", "--signature-filter=rev", "src"]);
+    ended.assert_one_line(1, &["rev"]);
+    let listed = place.succeed(["list", "--dest=store", "--json"]);
+    assert_eq!(listed.summary()["snapshots"], 0);
+}

@@ -1,0 +1,361 @@
+//! `list`, `ls` and `cat`: what they print, how they end, and what they say of what is not there.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::{Ended, Place, is_root};
+use crate::made_store::{DATA, MadeStore, Member, file_lines};
+
+fn backed_up(script: &str) -> Place {
+    let place = Place::new();
+    place.sh(script);
+    place.succeed([
+        "backup",
+        "--dest=store",
+        "--localdb=.",
+        "--scheme=first",
+        "tree",
+    ]);
+    place
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect()
+}
+
+#[test]
+fn list_has_a_row_for_each_snapshot_with_what_it_holds() {
+    let place =
+        backed_up("mkdir tree; head -c 300000 /dev/urandom > tree/a; printf 12345 > tree/b");
+    place.sh("rm tree/a");
+    place.succeed([
+        "backup",
+        "--dest=store",
+        "--localdb=.",
+        "--scheme=second",
+        "tree",
+    ]);
+    let table = place.succeed(["list", "--dest=store"]).stdout;
+    let rows: Vec<Vec<_>> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        rows[0],
+        [
+            "SNAPSHOT", "TIME", "(UTC)", "ENTRIES", "SOURCE", "ADDED", "NOTES"
+        ]
+    );
+    assert_eq!(rows.len(), 3, "{table}");
+    assert!(
+        rows[1][0].starts_with("first-") && rows[2][0].starts_with("second-"),
+        "{table}"
+    );
+    assert_eq!((rows[1][3], rows[2][3]), ("3", "2"), "{table}");
+    let listed = json_lines(&place.succeed(["list", "--dest=store", "--json"]).stdout);
+    assert_eq!(listed.len(), 3);
+    assert_eq!(
+        (&listed[0]["type"], &listed[0]["scheme"]),
+        (&"snapshot".into(), &"first".into())
+    );
+    assert_eq!(
+        (&listed[0]["entries"], &listed[0]["source_bytes"]),
+        (&3.into(), &300_005.into())
+    );
+    assert_eq!(
+        (&listed[1]["entries"], &listed[1]["source_bytes"]),
+        (&2.into(), &5.into())
+    );
+    assert_eq!(
+        (&listed[1]["signed"], &listed[1]["checkpoint"]),
+        (&false.into(), &false.into())
+    );
+    assert_eq!(listed[0]["snapshot"], rows[1][0]);
+    assert_eq!(
+        (&listed[2]["type"], &listed[2]["snapshots"]),
+        (&"summary".into(), &2.into())
+    );
+    let disk = |name: &str| {
+        fs::metadata(place.join("store").join(name))
+            .expect("is there")
+            .len()
+    };
+    let segments: u64 = place
+        .names("store")
+        .iter()
+        .filter(|n| n.contains(".tar"))
+        .map(|n| disk(n))
+        .sum();
+    let added = |line: &Value| line["added_disk_bytes"].as_u64().expect("a number");
+    assert_eq!(added(&listed[0]) + added(&listed[1]), segments);
+    for (scheme, count) in [("first", 2), ("second", 2), ("third", 1)] {
+        let scheme = format!("--scheme={scheme}");
+        let listed = json_lines(
+            &place
+                .succeed(["list", "--dest=store", "--json", &scheme])
+                .stdout,
+        );
+        assert_eq!(listed.len(), count, "{listed:?}");
+    }
+}
+
+#[test]
+fn ls_prints_paths_in_path_order() {
+    let place = backed_up(
+        "mkdir -p tree/a tree/a.b; touch tree/a/b tree/a-b tree/a.b/c tree/Z; printf x > 'tree/new
+line'",
+    );
+    let listed = place.succeed(["ls", "--dest=store"]).stdout;
+    let expected =
+        "tree\ntree/Z\ntree/a\ntree/a/b\ntree/a-b\ntree/a.b\ntree/a.b/c\ntree/new\\x0aline\n";
+    assert_eq!(listed, expected);
+    for (path, expected) in [
+        ("tree/a", "tree/a\ntree/a/b\n"),
+        ("/tree/a/b", "tree/a/b\n"),
+        ("tree/a.b/", "tree/a.b\ntree/a.b/c\n"),
+    ] {
+        assert_eq!(
+            place.succeed(["ls", "--dest=store", path]).stdout,
+            expected,
+            "{path}"
+        );
+    }
+    let ended = place.survive(["ls", "--dest=store", "tree/Z", "tree/nope", "/etc"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(3), "tree/Z\n"));
+    assert!(
+        ended.stderr.contains("tree/nope: is not in snapshot"),
+        "{ended:?}"
+    );
+    assert!(
+        ended.stderr.contains("etc: is not in snapshot"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn the_long_listing_agrees_with_stat() {
+    let place = Place::new();
+    place.sh("mkdir tree; cd tree
+        for mode in 0000 0644 0755 4755 4655 2755 2745 1777 1776 6777 7000 0421; do
+            touch file-$mode; chmod $mode file-$mode; mkdir dir-$mode; chmod $mode dir-$mode
+        done
+        mkfifo pipe; ln -s 'to/where ever' link; printf 1234567 > seven; touch -d 1960-01-01T00:00:01Z seven
+        if test $(id -u) = 0; then mknod null c 1 3; mknod loop b 7 200; chown 4711:4712 seven; fi");
+    place.python(
+        "import socket; socket.socket(socket.AF_UNIX).bind('tree/socket')",
+        &[],
+    );
+    place.succeed(["backup", "--dest=store", "tree"]);
+    let listed = place.succeed(["ls", "--dest=store", "-l"]).stdout;
+    for name in place.names("tree") {
+        let line = listed.lines().find(|line| {
+            line.ends_with(&format!(" tree/{name}")) || line.contains(&format!(" tree/{name} -> "))
+        });
+        let line = line.unwrap_or_else(|| panic!("no {name} in {listed}"));
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let stat = place.sh(&format!(
+            "TZ=UTC stat -c '%A %U %G %u %g %s %y' tree/{name}"
+        ));
+        let stat: Vec<_> = stat.split_whitespace().collect();
+        assert_eq!(fields[0], stat[0], "{name}");
+        let owner = |name, number| if name == "UNKNOWN" { number } else { name };
+        assert_eq!(fields[1], owner(stat[1], stat[3]), "{line}");
+        assert_eq!(fields[2], owner(stat[2], stat[4]), "{line}");
+        if line.starts_with('-') {
+            assert_eq!(fields[3], stat[5], "{line}");
+        }
+        assert_eq!(fields[4], stat[6], "{line}");
+        assert_eq!(fields[5], &stat[7][..8], "{line}");
+    }
+    assert!(listed.contains(" tree/link -> to/where ever\n"), "{listed}");
+    if is_root() {
+        assert!(
+            listed.contains(" 1,3 ") && listed.contains(" 7,200 "),
+            "{listed}"
+        );
+    }
+}
+
+#[test]
+fn cat_prints_exactly_the_contents() {
+    let place = backed_up("mkdir tree; head -c 2500000 /dev/urandom > tree/big; touch tree/empty; ln -s big tree/link
+        truncate -s 3M tree/sparse; printf island | dd of=tree/sparse bs=1 seek=1500000 conv=notrunc status=none
+        printf 'no line feed' > tree/text; ln tree/text tree/linked");
+    for name in [
+        "tree/big",
+        "tree/empty",
+        "/tree/sparse",
+        "tree/text",
+        "tree/linked",
+    ] {
+        let mut command = place.command(["cat", "--dest=store", name]);
+        let output = command.output().expect("pileus starts");
+        assert_eq!(
+            (output.status.code(), output.stderr),
+            (Some(0), Vec::new()),
+            "{name}"
+        );
+        place.write("printed", output.stdout);
+        place.sh(&format!("cmp printed {}", name.trim_start_matches('/')));
+    }
+    for (path, code, part) in [
+        ("tree/nope", 1, "there is no tree/nope in snapshot first-"),
+        ("tree", 1, "tree is not a regular file"),
+        ("tree/link", 1, "tree/link is not a regular file"),
+        ("tree/big/below", 1, "there is no tree/big/below"),
+        ("../tree/big", 2, "\"..\""),
+    ] {
+        let ended = place.survive(["cat", "--dest=store", path]);
+        ended.assert_one_line(code, &[part]);
+        assert_eq!(ended.stdout, "", "{path}");
+    }
+    place
+        .run(["cat", "--dest=store"])
+        .assert_one_line(2, &["PATH"]);
+    place
+        .run(["cat", "--dest=store", "--json", "tree/text"])
+        .assert_one_line(2, &["--json"]);
+}
+
+#[test]
+fn whoever_has_seen_enough_may_close_the_pipe() {
+    let place = backed_up(
+        "mkdir tree; cd tree; head -c 3000000 /dev/zero > big; seq 3000 | sed s/^/a-name-of-some-length-/ | xargs touch",
+    );
+    for arguments in [
+        &["cat", "--dest=store", "tree/big"][..],
+        &["ls", "--dest=store", "-l"],
+        &["ls", "--dest=store", "--json"],
+    ] {
+        let mut command = place.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("pileus starts");
+        let mut ten = [0; 10];
+        let mut stdout = child.stdout.take().expect("is piped");
+        stdout.read_exact(&mut ten).expect("it prints something");
+        drop(stdout);
+        let output = child.wait_with_output().expect("it ends");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            (output.status.code(), told.as_str()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let place = backed_up("mkdir tree; head -c 300000 /dev/zero > tree/big");
+    for arguments in [
+        &["cat", "--dest=store", "tree/big"][..],
+        &["ls", "--dest=store"],
+        &["list", "--dest=store"],
+        &["list", "--dest=store", "--json"],
+        &["verify", "--dest=store", "--json"],
+    ] {
+        let full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .expect("opens");
+        let mut command = place.command(arguments);
+        let output = command
+            .stdout(full)
+            .stderr(Stdio::piped())
+            .spawn()
+            .and_then(Child::wait_with_output);
+        let output = output.expect("pileus starts");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        // What fits the buffer is noticed last, when the work itself is done.
+        let code = output.status.code();
+        assert!(
+            matches!(code, Some(1 | 3)),
+            "{arguments:?}: {code:?} {told}"
+        );
+        assert!(
+            told.contains("cannot write to standard output"),
+            "{arguments:?}: {told}"
+        );
+    }
+}
+
+#[test]
+fn a_directory_that_is_no_store_is_told_by_name() {
+    let place = Place::new();
+    place.sh("mkdir empty; echo x > file; mkdir other; touch other/notes.txt other/snapshot-of-my-desk.png");
+    let commands: [&[&str]; 5] = [
+        &["list"],
+        &["ls"],
+        &["cat", "some/path"],
+        &["verify"],
+        &["restore", "--target=back"],
+    ];
+    for command in commands {
+        for (dest, part) in [
+            ("missing", "missing"),
+            ("file", "file is not a directory"),
+            ("empty", "no snapshot"),
+            ("other", "no snapshot"),
+        ] {
+            let dest = format!("--dest={dest}");
+            let ended = place.survive(command.iter().chain(&[dest.as_str()]));
+            if command == ["list"] && part == "no snapshot" {
+                assert_eq!(
+                    (ended.code, ended.stderr.as_str()),
+                    (Some(0), ""),
+                    "{ended:?}"
+                );
+                assert!(ended.stdout.contains("no snapshots in"), "{ended:?}");
+            } else {
+                ended.assert_one_line(1, &[part, &dest[7..]]);
+            }
+        }
+        let ended = place.run(command);
+        ended.assert_one_line(2, &["--dest"]);
+    }
+    assert!(!place.join("back").exists());
+}
+
+#[test]
+fn a_store_that_may_not_be_read_is_told_by_name() {
+    let place = backed_up("mkdir tree; echo x > tree/file");
+    place.sh("chmod 0755 . store; chmod 0600 store/*; chmod 0000 store/*.lbs");
+    let ended = Ended::of(&mut place.command_as_other(["ls", "--dest=store"]));
+    ended.assert_one_line(1, &[".lbs", "Permission denied"]);
+    let ended = Ended::of(&mut place.command_as_other(["list", "--dest=store"]));
+    ended.assert_one_line(3, &["first-", "Permission denied"]);
+    fs::set_permissions(place.join("store"), fs::Permissions::from_mode(0o000)).expect("is closed");
+    let ended = Ended::of(&mut place.command_as_other(["list", "--dest=store"]));
+    ended.assert_one_line(1, &["store", "Permission denied"]);
+    fs::set_permissions(place.join("store"), fs::Permissions::from_mode(0o700)).expect("is opened");
+}
+
+#[test]
+fn cat_of_a_damaged_file_ends_with_code_1() {
+    let place = Place::new();
+    let mut store = MadeStore::new();
+    let object = store.object("not what was stored");
+    store.entry(
+        "damaged",
+        "f",
+        &file_lines(&object, "what has been stored"[1..].as_ref()),
+    );
+    store.file("good", "contents");
+    store.entry("lost", "f", &file_lines(&format!("{DATA}/0000ffff"), "x"));
+    store.member(DATA, Member::new("some/other/member", "x"));
+    store.write(place.path());
+    let ended = place.survive(["cat", "--dest=.", "damaged"]);
+    ended.assert_one_line(1, &["damaged", "checksum"]);
+    let ended = place.survive(["cat", "--dest=.", "lost"]);
+    ended.assert_one_line(1, &["lost", "0000ffff"]);
+    assert_eq!(
+        place.succeed(["cat", "--dest=.", "good"]).stdout,
+        "contents"
+    );
+}

@@ -1,0 +1,187 @@
+//! What a restore does about files that are already there.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use crate::harness::{Ended, Place};
+
+/// Makes a place with a tree that is backed up and restored, and then changed where it was restored to.
+fn changed_after_restore(change: &str) -> Place {
+    let place = Place::new();
+    place.sh("mkdir -p tree/dir; for f in a b dir/c; do echo stored > tree/$f; done
+        touch -d 2020-01-01T00:00:00Z tree/a tree/b tree/dir/c; ln -s a tree/link; mkfifo tree/pipe");
+    place.succeed(["backup", "--dest=store", "tree"]);
+    place.succeed(["restore", "--dest=store", "--target=back"]);
+    place.sh(&format!("cd back/tree; {change}"));
+    place
+}
+
+fn restore(place: &Place, arguments: &[&str]) -> Ended {
+    let fixed = ["restore", "--dest=store", "--target=back"];
+    place.survive(fixed.iter().chain(arguments))
+}
+
+fn contents(place: &Place, name: &str) -> String {
+    fs::read_to_string(place.join("back/tree").join(name)).expect("is there")
+}
+
+#[test]
+fn existing_files_are_problems_and_stay_as_they_are() {
+    let place = changed_after_restore("echo mine > a; rm b");
+    for never in [&[][..], &["--overwrite=never"]] {
+        let ended = restore(&place, never);
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        for name in [
+            "tree/a: exists already",
+            "tree/dir/c: exists already",
+            "tree/link: exists",
+            "tree/pipe: exists",
+        ] {
+            assert!(ended.stderr.contains(name), "{name} in {ended:?}");
+        }
+        assert!(ended.stderr.contains("--overwrite=always"), "{ended:?}");
+        assert_eq!(contents(&place, "a"), "mine\n");
+        assert_eq!(
+            contents(&place, "b"),
+            "stored\n",
+            "what is missing is restored"
+        );
+        place.sh("rm back/tree/b");
+    }
+}
+
+#[test]
+fn overwriting_always_replaces_everything_but_directories() {
+    let place = changed_after_restore(
+        "echo mine > a; ln -sf /etc/passwd b; rm link pipe; echo file > link; ln -s /nowhere pipe; touch dir/more",
+    );
+    place.succeed([
+        "restore",
+        "--dest=store",
+        "--target=back",
+        "--overwrite=always",
+    ]);
+    place.sh(
+        "test -e back/tree/dir/more && rm back/tree/dir/more && touch -r tree/dir back/tree/dir",
+    );
+    assert_eq!(place.manifest("back/tree", ""), place.manifest("tree", ""));
+}
+
+#[test]
+fn restoring_twice_gives_the_same_tree() {
+    let place = Place::new();
+    place.sample_tree("tree", 5);
+    place.succeed(["backup", "--dest=store", "tree"]);
+    place.succeed(["restore", "--dest=store", "--target=back"]);
+    place.succeed([
+        "restore",
+        "--dest=store",
+        "--target=back",
+        "--overwrite=always",
+    ]);
+    assert_eq!(place.manifest("back/tree", ""), place.manifest("tree", ""));
+}
+
+#[test]
+fn a_directory_in_the_place_of_a_file_is_never_replaced() {
+    let place = changed_after_restore("rm a; mkdir a; echo mine > a/below");
+    for when in ["never", "always", "if-changed", "if-newer"] {
+        let ended = restore(&place, &[&format!("--overwrite={when}"), "tree/a"]);
+        ended.assert_one_line(3, &["tree/a: ", "directory"]);
+        assert_eq!(contents(&place, "a/below"), "mine\n");
+    }
+}
+
+#[test]
+fn a_file_in_the_place_of_a_directory_is_replaced_only_if_asked() {
+    let place = changed_after_restore("rm -r dir; echo mine > dir");
+    let ended = restore(&place, &["tree/dir"]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(
+        ended.stderr.contains("tree/dir: ") && ended.stderr.contains("tree/dir/c: "),
+        "{ended:?}"
+    );
+    assert_eq!(contents(&place, "dir"), "mine\n");
+    place.succeed([
+        "restore",
+        "--dest=store",
+        "--target=back",
+        "--overwrite=always",
+        "tree/dir",
+    ]);
+    assert_eq!(contents(&place, "dir/c"), "stored\n");
+}
+
+#[test]
+fn if_changed_looks_at_size_and_time() {
+    let place = changed_after_restore(
+        "echo longer than it was > a; printf 'STORED\\n' > b; touch -d 2020-01-01T00:00:00Z a b; touch dir/c",
+    );
+    let ended = restore(&place, &["--overwrite=if-changed"]);
+    assert_eq!(
+        (ended.code, ended.stderr.as_str()),
+        (Some(0), ""),
+        "{ended:?}"
+    );
+    assert_eq!(contents(&place, "a"), "stored\n", "another size");
+    assert_eq!(
+        contents(&place, "b"),
+        "STORED\n",
+        "size and time are the same"
+    );
+    let mtime = fs::metadata(place.join("back/tree/dir/c"))
+        .expect("is there")
+        .mtime();
+    assert_eq!(mtime, 1_577_836_800, "another time");
+}
+
+#[test]
+fn if_newer_replaces_only_what_is_older_than_the_snapshots_version() {
+    let place = changed_after_restore(
+        "echo older > a; touch -d 2019-01-01T00:00:00Z a; echo newer > b; touch -d 2021-01-01T00:00:00Z b
+        echo same > dir/c; touch -d 2020-01-01T00:00:00Z dir/c",
+    );
+    let ended = restore(&place, &["--overwrite=if-newer"]);
+    assert_eq!(
+        (ended.code, ended.stderr.as_str()),
+        (Some(0), ""),
+        "{ended:?}"
+    );
+    assert_eq!(contents(&place, "a"), "stored\n");
+    assert_eq!(contents(&place, "b"), "newer\n");
+    assert_eq!(contents(&place, "dir/c"), "same\n");
+}
+
+#[test]
+fn a_wrong_word_is_answered_with_the_right_ones() {
+    let place = changed_after_restore("echo mine > a");
+    for word in ["yes", "", "Always", "never "] {
+        let ended = restore(&place, &[&format!("--overwrite={word}")]);
+        ended.assert_one_line(2, &["--overwrite", "never, always, if-changed or if-newer"]);
+    }
+    assert_eq!(contents(&place, "a"), "mine\n");
+}
+
+#[test]
+fn a_file_that_is_replaced_loses_its_other_names_not_their_contents() {
+    let place = changed_after_restore("ln a ../other-name; echo mine > a");
+    restore(&place, &["--overwrite=always"]);
+    assert_eq!(contents(&place, "a"), "stored\n");
+    assert_eq!(contents(&place, "../other-name"), "mine\n");
+}
+
+#[test]
+fn hard_links_are_made_to_files_that_are_left_as_they_are() {
+    let place = Place::new();
+    place.sh("mkdir tree; echo x > tree/first; ln tree/first tree/second");
+    place.succeed(["backup", "--dest=store", "tree"]);
+    place.succeed(["restore", "--dest=store", "--target=back"]);
+    place.sh("rm back/tree/second");
+    place.succeed([
+        "restore",
+        "--dest=store",
+        "--target=back",
+        "--overwrite=if-changed",
+    ]);
+    assert_eq!(place.manifest("back/tree", ""), place.manifest("tree", ""));
+}

@@ -1,0 +1,237 @@
+//! Which entries of which snapshot a restore brings back.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use crate::harness::{Ended, Place};
+use crate::made_store::{MadeStore, SNAPSHOT};
+
+fn backed_up() -> Place {
+    let place = Place::new();
+    place.sh("mkdir -p tree/a/sub tree/ab tree/b
+        for f in a/one a/two a/sub/three ab/one b/one a-file; do echo $f > tree/$f; done
+        ln -s a tree/link; ln tree/b/one tree/b/linked; ln tree/b/one tree/a/sub/linked
+        chmod 0711 tree/a; touch -d 2001-02-03T04:05:06Z tree/a");
+    place.succeed(["backup", "--dest=store", "tree"]);
+    place
+}
+
+fn restore(place: &Place, paths: &[&str]) -> Ended {
+    place.sh("rm -rf back");
+    let fixed = ["restore", "--dest=store", "--target=back"];
+    place.survive(fixed.iter().chain(paths))
+}
+
+/// Returns the paths of everything in the target but the target.
+fn restored(place: &Place) -> Vec<String> {
+    let list = place.sh("cd back && find . | LC_ALL=C sort");
+    let below = list.lines().filter_map(|line| line.strip_prefix("./"));
+    below.map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn a_path_selects_its_entry_and_all_below_it() {
+    let place = backed_up();
+    let below_a = [
+        "tree",
+        "tree/a",
+        "tree/a/one",
+        "tree/a/sub",
+        "tree/a/sub/linked",
+        "tree/a/sub/three",
+        "tree/a/two",
+    ];
+    for (paths, expected) in [
+        (&["tree/a/one"][..], &["tree", "tree/a", "tree/a/one"][..]),
+        (&["/tree/a/one"], &["tree", "tree/a", "tree/a/one"]),
+        (&["tree/a"], &below_a),
+        (&["/tree/a/"], &below_a),
+        (&["./tree//a/."], &below_a),
+        (&["tree/a", "tree/a/one"], &below_a),
+        (&["tree/link"], &["tree", "tree/link"]),
+        (
+            &["tree/ab", "tree/a-file"],
+            &["tree", "tree/a-file", "tree/ab", "tree/ab/one"],
+        ),
+    ] {
+        let ended = restore(&place, paths);
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(0), ""),
+            "{paths:?}: {ended:?}"
+        );
+        assert_eq!(restored(&place), expected, "{paths:?}");
+    }
+    for everything in [&[][..], &["."], &["/"], &["tree"]] {
+        let ended = restore(&place, everything);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!(
+            place.manifest("back/tree", ""),
+            place.manifest("tree", ""),
+            "{everything:?}"
+        );
+    }
+}
+
+#[test]
+fn directories_above_what_is_selected_get_their_attributes() {
+    let place = backed_up();
+    restore(&place, &["tree/a/sub/three"]);
+    let stat = fs::metadata(place.join("back/tree/a")).expect("is there");
+    assert_eq!((stat.mode() & 0o7777, stat.mtime()), (0o711, 981_173_106));
+    // One that was there before only leads to what is wanted, and stays as it is.
+    place.sh("rm -r back/tree/a/*; chmod 0777 back/tree/a");
+    place.succeed([
+        "restore",
+        "--dest=store",
+        "--target=back",
+        "tree/a/sub/three",
+    ]);
+    let stat = fs::metadata(place.join("back/tree/a")).expect("is there");
+    assert_eq!(stat.mode() & 0o7777, 0o777);
+}
+
+#[test]
+fn a_path_that_is_not_in_the_snapshot_is_a_problem_or_the_end() {
+    let place = backed_up();
+    let ended = restore(&place, &["tree/nope", "tree/b"]);
+    ended.assert_one_line(3, &["tree/nope", "is not in snapshot"]);
+    assert!(place.join("back/tree/b/one").exists());
+    for nothing in [
+        &["tree/nope"][..],
+        &["tree/a/one/below"],
+        &["nope", "tree/a/on"],
+    ] {
+        let ended = restore(&place, nothing);
+        ended.assert_one_line(1, &["there is no", nothing[0], "pileus ls"]);
+    }
+    let ended = restore(&place, &["tree/../tree/a"]);
+    ended.assert_one_line(2, &["\"..\""]);
+    let ended = restore(&place, &[""]);
+    ended.assert_one_line(2, &["PATH"]);
+}
+
+#[test]
+fn a_hard_link_comes_back_also_if_the_first_one_is_not_selected() {
+    let place = backed_up();
+    for (paths, names, links) in [
+        (&["tree/b/one"][..], &["b/one"][..], 1),
+        (&["tree/b/linked"], &["b/linked"], 1),
+        (&["tree/b"], &["b/one", "b/linked"], 2),
+        (&["tree/b/one", "tree/a/sub"], &["b/one", "a/sub/linked"], 2),
+        (&["tree"], &["b/one", "b/linked", "a/sub/linked"], 3),
+    ] {
+        let ended = restore(&place, paths);
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(0), ""),
+            "{paths:?}: {ended:?}"
+        );
+        for name in names {
+            let path = place.join("back/tree").join(name);
+            assert_eq!(
+                fs::read_to_string(&path).expect("is there"),
+                "b/one\n",
+                "{paths:?}"
+            );
+            assert_eq!(
+                fs::metadata(&path).expect("is there").nlink(),
+                links,
+                "{paths:?}"
+            );
+        }
+    }
+}
+
+/// Makes a store of several snapshots, all of the same contents.
+fn snapshots(names: &[&str]) -> Place {
+    let place = Place::new();
+    fs::create_dir(place.join("store")).expect("a directory is made");
+    let mut store = MadeStore::new();
+    store.good_file("file", "contents");
+    store.write(&place.join("store"));
+    for name in names {
+        place.sh(&format!(
+            "cp store/snapshot-{SNAPSHOT}.lbs store/snapshot-{name}.lbs"
+        ));
+    }
+    place.sh(&format!("rm store/snapshot-{SNAPSHOT}.lbs"));
+    place
+}
+
+const NAMES: [&str; 4] = [
+    "home-20260101T120000",
+    "work-20260103T120000",
+    "20260105T120000",
+    "home-20260107T120000",
+];
+
+/// Chooses a snapshot with these arguments; times are those of a place where it is UTC.
+fn choose(place: &Place, arguments: &[&str]) -> Ended {
+    place.sh("rm -rf back");
+    let fixed = ["restore", "--dest=store", "--target=back", "--json"];
+    Ended::of(
+        place
+            .command(fixed.iter().chain(arguments))
+            .env("TZ", "UTC"),
+    )
+}
+
+#[test]
+fn snapshots_are_chosen_by_name_beginning_or_time() {
+    let place = snapshots(&NAMES);
+    for (arguments, expected) in [
+        (&[][..], NAMES[3]),
+        (&["--snapshot=latest"], NAMES[3]),
+        (&["--scheme=work"], NAMES[1]),
+        (&["--scheme=home", "--snapshot=@2026-01-06"], NAMES[0]),
+        (&["--snapshot=20260105T120000"], NAMES[2]),
+        (&["--snapshot=snapshot-20260105T120000"], NAMES[2]),
+        (&["--snapshot=home-20260101"], NAMES[0]),
+        (&["--snapshot=w"], NAMES[1]),
+        (&["--snapshot=@2026-01-03"], NAMES[1]),
+        (&["--snapshot=@2026-01-03T12:00"], NAMES[1]),
+        (&["--snapshot=@2026-01-03T11:59"], NAMES[0]),
+        (&["--snapshot=@2026-01-02"], NAMES[0]),
+        (&["--snapshot=@1m"], NAMES[3]),
+    ] {
+        let ended = choose(&place, arguments);
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
+        assert_eq!(ended.summary()["snapshot"], expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_chosen_is_answered_with_what_there_is() {
+    let place = snapshots(&NAMES);
+    for (arguments, parts) in [
+        (
+            &["--snapshot=home-"][..],
+            &["home-", NAMES[0], NAMES[3]][..],
+        ),
+        (
+            &["--snapshot=home-20260102"],
+            &["home-20260102", "nearest is home-2026010"],
+        ),
+        (
+            &["--snapshot=wrok-20260103T120000"],
+            &["nearest is work-20260103T120000"],
+        ),
+        (
+            &["--snapshot=@2025-12-31"],
+            &["the oldest is home-20260101T120000"],
+        ),
+        (&["--snapshot=@yesterday"], &["@yesterday", "@2026-11-01"]),
+        (&["--scheme=away"], &["away"]),
+        (
+            &["--scheme=work", "--snapshot=home-20260101T120000"],
+            &["nearest is work-20260103T120000"],
+        ),
+        (&["--snapshot=x\u{1b}[2J"], &["nearest is"]),
+    ] {
+        let ended = choose(&place, arguments);
+        ended.assert_one_line(1, parts);
+        assert!(!ended.stderr.contains('\u{1b}'), "{ended:?}");
+        assert!(!place.join("back").exists(), "{arguments:?}");
+    }
+}
