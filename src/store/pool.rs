@@ -49,6 +49,8 @@ struct Shared {
     store: Arc<StoreDir>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Buffers of frames that were filtered, to be filled again: fresh ones of some megabytes each would fragment the memory.
+    buffers: Mutex<Vec<Vec<u8>>>,
 }
 
 #[derive(Default)]
@@ -93,6 +95,7 @@ impl Pool {
             store,
             state: Mutex::default(),
             changed: Condvar::new(),
+            buffers: Mutex::default(),
         });
         let receiver = Arc::new(Mutex::new(receiver));
         let start_worker = |_| {
@@ -133,6 +136,14 @@ impl Pool {
             filtered_bytes: Mutex::default(),
             filtered: Condvar::new(),
         })
+    }
+
+    /// Returns an empty buffer with room for `bytes`, one that was used before if there is one.
+    #[must_use]
+    pub fn buffer(&self, bytes: usize) -> Vec<u8> {
+        let mut buffer = lock(&self.shared.buffers).pop().unwrap_or_default();
+        buffer.reserve_exact(bytes);
+        buffer
     }
 
     /// Hands frame `index` of a segment over, waiting while the queue is full; `last` completes and publishes the segment.
@@ -289,6 +300,7 @@ fn work(shared: &Shared, jobs: &Mutex<Receiver<Job>>) {
         let (segment, index) = (Arc::clone(&job.segment), job.index);
         // A panic must become an error of the run: the conductor would wait for this frame for ever.
         let outcome = catch_unwind(AssertUnwindSafe(|| shared.process(&job)));
+        shared.recycle(job.raw);
         let outcome = outcome.unwrap_or_else(|_| Err(anyhow!("a worker thread panicked")));
         if outcome.is_err() {
             segment.set_filtered_bytes(index, 0);
@@ -308,6 +320,12 @@ impl Shared {
         job.segment.set_filtered_bytes(job.index, frame.len());
         let done = job.segment.append(&self.store, job.index, frame, job.last);
         done.with_context(|| format!("cannot store segment {}", job.segment.id))
+    }
+
+    /// Keeps the buffer of a filtered frame for one to come.
+    fn recycle(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        lock(&self.buffers).push(buffer);
     }
 
     fn record(&self, outcome: Result<Option<PublishedSegment>>) {

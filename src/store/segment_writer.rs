@@ -14,10 +14,14 @@ use tar::{EntryType, Header};
 
 use super::filter::{Filter, Framing};
 use super::pool::{OpenSegment, Pool};
+use crate::format::BLOCK_BYTES;
 use crate::format::object_ref::{ObjectId, SegmentId};
 
 /// Tar pads everything to blocks of this size, and two empty ones end a file.
 const TAR_BLOCK_BYTES: usize = 512;
+
+/// Room behind a full frame for the object that fills it, with its header and padding.
+const OBJECT_ROOM_BYTES: usize = BLOCK_BYTES + 2 * TAR_BLOCK_BYTES;
 
 /// Shorter frames would compress badly.
 const FRAME_BYTES_MIN: usize = 64 << 10;
@@ -148,7 +152,7 @@ impl SegmentWriter {
         });
         Filling {
             segment,
-            buffer: Vec::new(),
+            buffer: pool.buffer(0),
             next_sequence: 0,
             next_frame: 0,
             raw_bytes: 0,
@@ -171,8 +175,10 @@ impl SegmentWriter {
                 self.open = Some(filling);
                 return self.close(pool);
             }
-            let rest = filling.buffer.split_off(frame_bytes);
-            let frame = std::mem::replace(&mut filling.buffer, rest);
+            let mut rest = pool.buffer(frame_bytes + OBJECT_ROOM_BYTES);
+            rest.extend_from_slice(&filling.buffer[frame_bytes..]);
+            let mut frame = std::mem::replace(&mut filling.buffer, rest);
+            frame.truncate(frame_bytes);
             let submitted = self.submit(pool, &mut filling, frame, false);
             self.open = Some(filling);
             submitted?;

@@ -80,7 +80,11 @@ impl Place {
         // The build directory may be closed to others.
         let binary = self.join(".pileus");
         if !binary.exists() {
-            fs::copy(env!("CARGO_BIN_EXE_pileus"), &binary).expect("the binary is copied");
+            // By another process: while this one has it open for writing, a child that another test starts at that moment
+            // holds it open too, and the kernel runs no file that is being written.
+            let mut copy = Command::new("cp");
+            copy.arg(env!("CARGO_BIN_EXE_pileus")).arg(&binary);
+            assert_eq!(Ended::of(&mut copy).code, Some(0), "the binary is copied");
             fs::set_permissions(self.path(), fs::Permissions::from_mode(0o755))
                 .expect("the place is opened to others");
         }

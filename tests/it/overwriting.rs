@@ -73,13 +73,15 @@ fn restoring_twice_gives_the_same_tree() {
     place.sample_tree("tree", 5);
     place.succeed(["backup", "--dest=store", "tree"]);
     place.succeed(["restore", "--dest=store", "--target=back"]);
-    place.succeed([
-        "restore",
-        "--dest=store",
-        "--target=back",
-        "--overwrite=always",
-    ]);
-    assert_eq!(place.manifest("back/tree", ""), place.manifest("tree", ""));
+    for when in ["always", "if-changed", "if-newer"] {
+        let overwrite = format!("--overwrite={when}");
+        place.succeed(["restore", "--dest=store", "--target=back", &overwrite]);
+        assert_eq!(
+            place.manifest("back/tree", ""),
+            place.manifest("tree", ""),
+            "{when}"
+        );
+    }
 }
 
 #[test]
@@ -184,4 +186,67 @@ fn hard_links_are_made_to_files_that_are_left_as_they_are() {
         "--overwrite=if-changed",
     ]);
     assert_eq!(place.manifest("back/tree", ""), place.manifest("tree", ""));
+}
+
+#[test]
+fn a_damaged_store_destroys_nothing_that_is_there() {
+    let place = Place::new();
+    place.sh("mkdir tree; head -c 2500000 /dev/urandom > tree/big; echo stored > tree/small; ln tree/small tree/linked");
+    place.succeed(["backup", "--dest=store", "--localdb=.", "tree"]);
+    place.sh("mkdir -p back/tree; for f in big small linked; do echo mine > back/tree/$f; done");
+    // Of every segment but that of the log, which is the one that names files, the second half is lost.
+    place.sh("for s in store/*.tar store/*.tar.bz2; do
+            if { bzip2 -dc $s 2>/dev/null || cat $s; } | grep -aq ^name:; then continue; fi
+            size=$(stat -c %s $s); truncate -s $((size / 2)) $s; truncate -s $size $s
+        done");
+    let ended = restore(&place, &["--overwrite=always"]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    for name in ["big", "small", "linked"] {
+        assert!(
+            ended.stderr.contains(&format!("tree/{name}: ")),
+            "{ended:?}"
+        );
+        assert_eq!(contents(&place, name), "mine\n", "{ended:?}");
+    }
+    assert_eq!(
+        place.names("back/tree"),
+        ["big", "big.damaged", "linked", "small"]
+    );
+}
+
+#[test]
+fn a_restore_that_is_killed_leaves_no_half_file_under_its_name() {
+    let place = Place::new();
+    place.sh("mkdir tree; for i in $(seq 30); do head -c 1300000 /dev/urandom > tree/$i; done");
+    place.succeed([
+        "backup",
+        "--dest=store",
+        "--localdb=.",
+        "--compression=none",
+        "tree",
+    ]);
+    for enough in [1, 5, 15] {
+        place.sh("rm -rf back");
+        let mut command = place.command(["restore", "--dest=store", "--target=back"]);
+        let mut child = command.spawn().expect("pileus starts");
+        let made = || fs::read_dir(place.join("back/tree")).map_or(0, Iterator::count);
+        while made() < enough && child.try_wait().expect("can be asked").is_none() {
+            std::thread::yield_now();
+        }
+        child.kill().expect("is killed");
+        child.wait().expect("ends");
+        for name in place.names("back/tree") {
+            if !name.starts_with('.') {
+                place.sh(&format!("cmp tree/{name} back/tree/{name}"));
+            }
+        }
+    }
+    // What the dead run left does not stand in the way of the next.
+    place.succeed([
+        "restore",
+        "--dest=store",
+        "--target=back",
+        "--overwrite=always",
+    ]);
+    place.sh("for f in tree/*; do cmp $f back/$f; done");
 }

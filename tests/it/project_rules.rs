@@ -349,7 +349,7 @@ fn every_path_that_a_document_names_is_there() {
         {
             let is_there = |place: &&str| project(place).join(name).exists();
             assert!(
-                ["", "src", "docs", "tests"].iter().any(|p| is_there(p)),
+                ["", "src", "docs", "tests"].iter().any(is_there),
                 "{document} names {name}"
             );
         }

@@ -126,7 +126,6 @@ fn terminal_codes_in_problems() -> Case {
 }
 
 #[test]
-#[ignore = "bug: a name that is too long is printed at full length"]
 fn a_name_of_a_megabyte_is_shortened_in_the_message() {
     let case = Case::new("a name of a megabyte", |store, _| {
         store.directory(&"x".repeat(1 << 20));

@@ -1,5 +1,7 @@
 //! References: in circles, too deep, outside of objects, of the wrong length, to nothing.
 
+use std::fs;
+
 use super::Case;
 use crate::harness::{Ended, Place};
 use crate::made_store::{DATA, LOG, MadeStore, SNAPSHOT, entry, file_lines, sha1};
@@ -18,15 +20,14 @@ fn of_the_log() -> Vec<Case> {
             store.log_object(format!("@{itself}\n"));
             store.stanza(&format!("@{itself}"));
         })
-        .told(format!("{LOG}/00000000: "))
-        .told("nested"),
+        .told(format!("{LOG}/00000000: ")),
         Case::new("a log that goes in a circle", |store, _| {
             let second = format!("{LOG}/00000001");
             let first = store.log_object(format!("@{second}\n"));
             store.log_object(format!("@{first}\n"));
             store.stanza(&format!("@{first}"));
         })
-        .told("nested"),
+        .told(LOG),
         Case::new("a log that is nested five deep", |store, _| {
             let mut below = store.log_object(entry("depth5", "d", ""));
             for depth in [4, 3] {
@@ -112,7 +113,7 @@ fn nested_in_data() -> Vec<Case> {
             with_data(store, &format!("@{itself}"));
         })
         .told("x: ")
-        .told("nested")
+        .told(format!("{DATA}/00000000"))
         .absent("x"),
         Case::new("data that is nested five deep", move |store, _| {
             let mut name = store.object(contents);
@@ -232,7 +233,6 @@ fn of_zeros() -> Vec<Case> {
 }
 
 #[test]
-#[ignore = "bug: verify hashes the zeros of an impossible file for ever"]
 fn a_file_of_more_zeros_than_any_file_system_holds_is_refused_by_all() {
     for size in ["9223372036854775808", "18446744073709551615"] {
         let case = Case::new(format!("{size} zeros"), move |store, _| {
@@ -270,7 +270,6 @@ fn a_file_that_cannot_be_given_its_length_does_not_stay_as_an_empty_one() {
 }
 
 #[test]
-#[ignore = "bug: a log that refers to itself n times is read n times n times n times"]
 fn a_log_that_refers_to_itself_often_is_told_once_for_each_reference() {
     let place = Place::new();
     let mut store = MadeStore::new();
@@ -284,7 +283,6 @@ fn a_log_that_refers_to_itself_often_is_told_once_for_each_reference() {
 }
 
 #[test]
-#[ignore = "bug: references of a log that lead to nothing are followed without end"]
 fn a_log_that_leads_nowhere_over_and_over_comes_to_an_end() {
     let place = Place::new();
     let mut store = MadeStore::new();
@@ -298,7 +296,6 @@ fn a_log_that_leads_nowhere_over_and_over_comes_to_an_end() {
 }
 
 #[test]
-#[ignore = "bug: references of a file that lead to nothing are followed without end"]
 fn data_that_leads_nowhere_over_and_over_comes_to_an_end() {
     let place = Place::new();
     let mut store = MadeStore::new();
@@ -314,4 +311,41 @@ fn data_that_leads_nowhere_over_and_over_comes_to_an_end() {
     ] {
         place.survive(command.iter().chain(&["--dest=."]));
     }
+}
+
+#[test]
+#[ignore = "bug: more than 400,000 references end the whole restore: \"data: more than 400000 words in a field\""]
+fn a_file_of_more_references_than_a_list_may_have_is_restored() {
+    let place = Place::new();
+    let mut store = MadeStore::new();
+    // As many as a file of 500 GB has, but each of one byte.
+    let byte = store.object("x");
+    let list = store.object(format!("{byte}[0+1] ").repeat(250_000));
+    let contents = "x".repeat(500_000);
+    store.entry(
+        "x",
+        "f",
+        &file_lines(&format!("@{list} @{list}"), &contents),
+    );
+    store.write(place.path());
+    place.succeed(["verify", "--dest=.", "--level=files"]);
+    place.succeed(["restore", "--dest=.", "--target=target"]);
+    let restored = fs::read_to_string(place.join("target/x")).expect("is restored");
+    assert!(restored == contents);
+}
+
+#[test]
+#[ignore = "bug: a log that lists the same entries again and again is followed for ever"]
+fn a_log_that_repeats_its_entries_is_not_told_of_each() {
+    let place = Place::new();
+    let mut store = MadeStore::new();
+    let mut name = store.log_object("name: x\n\n");
+    for _ in 0..2 {
+        name = store.log_object(format!("@{name}\n").repeat(300));
+    }
+    store.root = Some(name);
+    store.write(place.path());
+    let ended = place.survive(["ls", "--dest=."]);
+    let told = ended.stderr.lines().count();
+    assert!(told < 2000, "{told} lines");
 }
