@@ -174,7 +174,10 @@ fn answer(error: &clap::Error) -> u8 {
         .take_while(|w| !w.starts_with(['-', '<', '[']))
         .collect::<Vec<_>>()
         .join(" ");
-    let message = words.strip_prefix("error: ").unwrap_or(&words);
+    let message = words
+        .strip_prefix("error: ")
+        .unwrap_or(&words)
+        .replace(" tip: ", "; ");
     Console::new(crate::console::Verbosity::Normal, false)
         .error(&format!("{message} (see: {command} --help)"));
     USAGE

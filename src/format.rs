@@ -80,9 +80,9 @@ pub fn escape(bytes: &[u8]) -> String {
     out
 }
 
-/// Tells characters that reorder the text around them, with which a file name could forge a message.
+/// Tells characters that reorder the text around them or break the line, with which a file name could forge a message.
 fn is_bidi_control(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

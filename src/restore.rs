@@ -109,17 +109,18 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
         &options.snapshot,
         options.verify_signature.as_deref(),
     )?;
+    catalog.ensure_readable(&descriptor.segments, options.unfilter.as_deref())?;
     let target = Target::open(&options.target)?;
     let monitor = Counter::new(monitor);
     let restorer = Restorer::new(options, &target, &monitor);
-    let mut objects = ObjectCache::new(&catalog, options.unfilter.as_deref());
+    let mut objects = ObjectCache::new(&catalog, options.unfilter.as_deref())?;
 
     let mut planner = Planner::new(&restorer, &options.target)?;
     let mut chosen = Chosen::new(&options.paths);
     let (mut found, mut lost) = (0_u64, 0_u64);
     let (log_objects, data_objects) = (
         &mut objects,
-        &mut ObjectCache::new(&catalog, options.unfilter.as_deref()),
+        &mut ObjectCache::new(&catalog, options.unfilter.as_deref())?,
     );
     for item in MetadataLogReader::new(log_objects, descriptor.root) {
         found += u64::from(item.is_ok());

@@ -90,11 +90,14 @@ pub fn run(options: &VerifyOptions, monitor: &dyn Monitor) -> Result<VerifyRepor
     report.snapshots = subjects.len() as u64;
     report.store_files = sums::verify(&catalog, &subjects, &monitor);
     if options.level >= Level::Objects {
+        for subject in &subjects {
+            catalog.ensure_readable(&subject.descriptor.segments, options.unfilter.as_deref())?;
+        }
         report.objects =
             objects::verify(&catalog, &subjects, options.unfilter.as_deref(), &monitor)?;
     }
     if options.level >= Level::Files {
-        report.files = verify_files(&catalog, &subjects, options.unfilter.as_deref(), &monitor);
+        report.files = verify_files(&catalog, &subjects, options.unfilter.as_deref(), &monitor)?;
     }
     report.problems = monitor.problems();
     Ok(report)
@@ -106,9 +109,9 @@ fn verify_files(
     subjects: &[Subject],
     unfilter: Option<&str>,
     monitor: &Counter<'_>,
-) -> u64 {
-    let mut objects = ObjectCache::new(catalog, unfilter);
-    let mut data_objects = ObjectCache::new(catalog, unfilter);
+) -> Result<u64> {
+    let mut objects = ObjectCache::new(catalog, unfilter)?;
+    let mut data_objects = ObjectCache::new(catalog, unfilter)?;
     let mut seen = HashSet::new();
     for subject in subjects {
         for entry in MetadataLogReader::new(&mut objects, subject.descriptor.root).flatten() {
@@ -125,7 +128,7 @@ fn verify_files(
             }
         }
     }
-    seen.len() as u64
+    Ok(seen.len() as u64)
 }
 
 /// Identifies size, checksum and references of a file in 16 bytes.

@@ -1,5 +1,6 @@
 //! The last steps of a backup: sums file, then descriptor. With the descriptor's name the snapshot exists.
 
+use std::io;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -74,7 +75,18 @@ fn sign(text: Vec<u8>, signature_filter: Option<&str>) -> Result<Vec<u8>> {
 
 /// Publishes a small file; `false` if its name is taken.
 fn add(store: &Arc<StoreDir>, name: &str, bytes: &[u8]) -> Result<bool> {
-    let mut part = store.begin(name)?;
+    let mut part = match store.begin(name) {
+        Ok(part) => part,
+        // Another run, with local state of its own, is about to take the name.
+        Err(error) if is_taken(&error) => return Ok(false),
+        Err(error) => return Err(error),
+    };
     part.write(bytes)?;
     part.publish()
+}
+
+fn is_taken(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|e| e.kind() == io::ErrorKind::AlreadyExists)
 }

@@ -25,7 +25,8 @@ pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
     let catalog = Catalog::open(&of.dest)?;
     let name = super::choose(of, &catalog)?;
     let descriptor = snapshot::open(&catalog, &name, None)?;
-    let mut objects = ObjectCache::new(&catalog, of.unfilter.as_deref());
+    catalog.ensure_readable(&descriptor.segments, of.unfilter.as_deref())?;
+    let mut objects = ObjectCache::new(&catalog, of.unfilter.as_deref())?;
     let entry = find(
         &path,
         MetadataLogReader::new(&mut objects, descriptor.root),

@@ -46,7 +46,14 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
     }
     console.summary(&json!({ "type": "summary", "command": "list", "snapshots": names.len(), "problems": problems }));
     if names.is_empty() {
-        console.tell(&format!("no snapshots in {}", arguments.dest.display()));
+        let of_scheme = arguments
+            .scheme
+            .as_ref()
+            .map_or(String::new(), |s| format!(" of scheme {s}"));
+        console.tell(&format!(
+            "no snapshots{of_scheme} in {}",
+            arguments.dest.display()
+        ));
     }
     Ok(done_with(problems))
 }

@@ -21,7 +21,8 @@ pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
     let catalog = Catalog::open(&of.dest)?;
     let name = super::choose(of, &catalog)?;
     let descriptor = snapshot::open(&catalog, &name, None)?;
-    let mut objects = ObjectCache::new(&catalog, of.unfilter.as_deref());
+    catalog.ensure_readable(&descriptor.segments, of.unfilter.as_deref())?;
+    let mut objects = ObjectCache::new(&catalog, of.unfilter.as_deref())?;
     let mut chosen = Chosen::new(&paths);
     let (mut entries, mut problems) = (0_u64, 0_u64);
     for item in MetadataLogReader::new(&mut objects, descriptor.root) {

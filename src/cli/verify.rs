@@ -32,7 +32,12 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
         )?]
     };
     if snapshots.is_empty() {
-        return Err(anyhow!("there is no snapshot in {}", arguments.dest.display()).into());
+        let of_scheme = scheme.map_or(String::new(), |s| format!(" of scheme {s}"));
+        return Err(anyhow!(
+            "there is no snapshot{of_scheme} in {}",
+            arguments.dest.display()
+        )
+        .into());
     }
     let options = VerifyOptions {
         store: arguments.dest.clone(),

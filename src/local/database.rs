@@ -237,6 +237,9 @@ fn explain(error: rusqlite::Error, path: &str) -> anyhow::Error {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             anyhow::anyhow!("{path} is damaged ({error}): {REMEDY}")
         }
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
+            anyhow::anyhow!("local database {path}: the disk is full, or fails ({error})")
+        }
         _ => anyhow::Error::new(error).context(format!("local database {path}")),
     }
 }

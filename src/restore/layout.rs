@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow, bail};
 
 use crate::file_reader::FILE_BYTES_MAX;
-use crate::format::object_ref::{DataRef, ObjectRef};
+use crate::format::object_ref::{DataRef, ObjectRef, Slice};
 
 /// A reference whose place in the file is known.
 pub(crate) struct Placed {
@@ -11,6 +11,24 @@ pub(crate) struct Placed {
     pub(crate) index: usize,
     pub(crate) offset: u64,
     pub(crate) length: u64,
+}
+
+impl Placed {
+    /// Tells whether the reference says something of the whole object, which has to be compared when the object is there.
+    pub(crate) fn is_checked(&self) -> bool {
+        let of_whole_object = matches!(self.reference.slice, Slice::Exactly(_) | Slice::Whole);
+        of_whole_object || self.reference.checksum.is_some()
+    }
+}
+
+impl Layout {
+    /// Tells whether the references themselves are needed when the contents are written.
+    pub(crate) fn needs_references(&self) -> bool {
+        match self {
+            Self::Known(placed) => placed.iter().any(Placed::is_checked),
+            Self::Unknown => true,
+        }
+    }
 }
 
 /// Where a file's references go.

@@ -197,7 +197,10 @@ impl<'r, 't> Planner<'r, 't> {
                 let expanded = file_reader::expand(std::mem::take(&mut contents.data), objects);
                 match expanded.and_then(|data| Ok((layout(&data, contents.size)?, data))) {
                     Ok((layout, data)) => {
-                        contents.data = data;
+                        // A file of a terabyte has a million of them: they are kept only where they are needed again.
+                        if layout.needs_references() {
+                            contents.data = data;
+                        }
                         Some(self.add_file(&entry, layout, replace)?)
                     }
                     Err(error) => {
@@ -352,8 +355,6 @@ impl<'r, 't> Planner<'r, 't> {
         } else {
             0
         };
-        let of_whole_object = matches!(reference.slice, Slice::Exactly(_) | Slice::Whole);
-        let must_be_checked = reference.checksum.is_some() || of_whole_object;
         Ok(Task {
             segment: self.number(reference.object.segment)?,
             sequence: reference.object.sequence,
@@ -361,7 +362,7 @@ impl<'r, 't> Planner<'r, 't> {
             offset: *offset,
             start: u32::try_from(start).unwrap_or(u32::MAX),
             length: u32::try_from(*length).unwrap_or(u32::MAX),
-            checked_reference: if must_be_checked {
+            checked_reference: if placed.is_checked() {
                 u32::try_from(*index)?
             } else {
                 Task::UNCHECKED

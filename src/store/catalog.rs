@@ -154,6 +154,19 @@ impl Catalog {
         self.segments.get(&id).map(PathBuf::as_path)
     }
 
+    /// Makes sure that there is a way to read every one of `segments` that is there; else says what to type.
+    pub fn ensure_readable(&self, segments: &[SegmentId], unfilter: Option<&str>) -> Result<()> {
+        let extensions = segments
+            .iter()
+            .filter_map(|id| extension_of(self.segment_file(*id)?));
+        match extensions.filter(|extension| preference(extension).0).min() {
+            Some(unknown) if unfilter.is_none() => bail!(
+                "segments in \"{unknown}\" cannot be read by themselves: say how with --unfilter=COMMAND, such as --unfilter=\"gpg -d\""
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// Opens a segment for reading; errors name its file.
     pub fn open_segment(&self, id: SegmentId, unfilter: Option<&str>) -> Result<SegmentReader> {
         let relative = self

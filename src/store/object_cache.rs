@@ -45,15 +45,17 @@ struct Placed {
 }
 
 impl<'c> ObjectCache<'c> {
-    /// Makes an empty cache over a store; `unfilter` is the command for extensions that no codec knows.
-    #[must_use]
-    pub fn new(catalog: &'c Catalog, unfilter: Option<&str>) -> Self {
-        Self {
+    /// Makes an empty cache over a store; `unfilter` is the command for extensions that no codec knows. Fails if there can be no
+    /// temporary files: later that would look like damage of the store.
+    pub fn new(catalog: &'c Catalog, unfilter: Option<&str>) -> Result<Self> {
+        drop(temporary_file()?);
+        let unfilter = unfilter.map(ToOwned::to_owned);
+        Ok(Self {
             catalog,
-            unfilter: unfilter.map(ToOwned::to_owned),
+            unfilter,
             spools: HashMap::new(),
             clock: 0,
-        }
+        })
     }
 
     /// Returns the bytes that `reference` means, its checksum verified.
@@ -73,7 +75,7 @@ impl<'c> ObjectCache<'c> {
     }
 
     fn unfilter_segment(&self, id: SegmentId) -> Result<Spool> {
-        let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
+        let mut file = temporary_file()?;
         let mut objects = HashMap::new();
         let mut offset = 0;
         // A full temporary directory must not be taken for a damaged store.
@@ -120,6 +122,16 @@ impl<'c> ObjectCache<'c> {
             self.spools.remove(&oldest.expect("the cache is not empty"));
         }
     }
+}
+
+fn temporary_file() -> Result<File> {
+    let directory = std::env::temp_dir();
+    tempfile::tempfile().with_context(|| {
+        format!(
+            "cannot make a temporary file in {} (TMPDIR says where)",
+            directory.display()
+        )
+    })
 }
 
 impl Spool {

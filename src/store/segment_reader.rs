@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::fcntl::OFlag;
 use tar::{Archive, EntryType};
 
@@ -53,22 +53,22 @@ impl SegmentReader {
     ) -> Result<bool> {
         let mut data = Vec::new();
         let mut archive = Archive::new(&mut self.stream);
-        for member in archive.entries().context("cannot read")?.raw(true) {
-            let mut member = member.context("cannot read")?;
+        for member in archive.entries().map_err(tar_error)?.raw(true) {
+            let mut member = member.map_err(tar_error)?;
             let Some(sequence) = object_sequence(self.id, &member) else {
                 continue;
             };
             if !wants(sequence) {
                 continue;
             }
-            let size = member.header().entry_size().context("cannot read")?;
+            let size = member.header().entry_size().map_err(tar_error)?;
             if size > OBJECT_BYTES_MAX {
                 bail!(
                     "object {sequence:08x} claims {size} bytes; objects have at most {OBJECT_BYTES_MAX}"
                 );
             }
             data.clear();
-            member.read_to_end(&mut data).context("cannot read")?;
+            member.read_to_end(&mut data).map_err(tar_error)?;
             if data.len() as u64 != size {
                 bail!(
                     "object {sequence:08x} is cut short: {} of {size} bytes",
@@ -89,6 +89,19 @@ impl SegmentReader {
         }
         Ok(true)
     }
+}
+
+/// Says what is wrong with a segment. The words of the tar reader are left out where they repeat the bytes that it stumbled over:
+/// these are contents of files, which have no place in a message.
+fn tar_error(error: io::Error) -> anyhow::Error {
+    let text = error.to_string();
+    if text.contains("numeric field")
+        || text.contains("when getting")
+        || text.contains("archive header")
+    {
+        return anyhow!("a tar header in it is damaged");
+    }
+    anyhow::Error::new(error).context("cannot read")
 }
 
 /// Opens a file of a store. Anything but a regular file is refused: opening a FIFO would wait for ever.

@@ -35,8 +35,8 @@ pub(super) fn verify(
     monitor: &Counter<'_>,
 ) -> Result<u64> {
     let mut checks = Sorter::new(&std::env::temp_dir());
-    let mut objects = ObjectCache::new(catalog, unfilter);
-    let mut lists = ObjectCache::new(catalog, unfilter);
+    let mut objects = ObjectCache::new(catalog, unfilter)?;
+    let mut lists = ObjectCache::new(catalog, unfilter)?;
     for subject in subjects {
         collect(subject, &mut objects, &mut lists, &mut checks, monitor)?;
     }
@@ -44,7 +44,7 @@ pub(super) fn verify(
     let mut damage = Damage::new();
     let count = read_segments(catalog, checks.finish()?, unfilter, &mut damage, monitor)?;
     if !damage.is_empty() {
-        tell_paths(catalog, subjects, unfilter, &damage, monitor);
+        tell_paths(catalog, subjects, unfilter, &damage, monitor)?;
     }
     Ok(count)
 }
@@ -181,14 +181,14 @@ fn tell_paths(
     unfilter: Option<&str>,
     damage: &Damage,
     monitor: &Counter<'_>,
-) {
+) -> Result<()> {
     for (object, reason) in damage {
         monitor.problem(
             object.to_string().as_bytes(),
             format_args!("the object {reason}"),
         );
     }
-    let mut objects = ObjectCache::new(catalog, unfilter);
+    let mut objects = ObjectCache::new(catalog, unfilter)?;
     for subject in subjects {
         for entry in MetadataLogReader::new(&mut objects, subject.descriptor.root).flatten() {
             let EntryKind::File(contents) = &entry.kind else {
@@ -211,6 +211,7 @@ fn tell_paths(
             }
         }
     }
+    Ok(())
 }
 
 impl Check {

@@ -57,6 +57,15 @@ fn tell_unnamed_segments(subject: &Subject, expected: &[Expected], monitor: &Cou
         .iter()
         .filter_map(|(file, _)| split_segment_file(file.file_name()?.to_str()?).map(|(id, _)| id))
         .collect();
+    // The reverse is what a descriptor looks like that lost its end.
+    for segment in named
+        .iter()
+        .filter(|id| subject.descriptor.segments.binary_search(id).is_err())
+    {
+        let reason =
+            format_args!("its sums name segment {segment}, which its descriptor does not list");
+        monitor.problem(subject.name.to_string().as_bytes(), reason);
+    }
     for segment in subject
         .descriptor
         .segments

@@ -1,11 +1,12 @@
-//! The documents held to the code: what docs/architecture.md and docs/manual.md promise is looked up in the sources and in the
-//! program's own help.
+//! The code held to docs/architecture.md: layers, homes of crates, what only the binary does; and the documents to the code.
+
+mod documents;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::harness::{Place, project};
+use crate::harness::project;
 
 /// Longest file of src/, in lines.
 const LINES_MAX: usize = 800;
@@ -301,175 +302,6 @@ fn every_file_begins_with_an_essay_and_is_not_too_long() {
             "{path} does not begin with //!"
         );
     }
-}
-
-#[test]
-fn the_codemap_names_files_that_are_there_and_all_of_them() {
-    let mut named = BTreeSet::new();
-    for row in rows(&section("docs/architecture.md", "Codemap")) {
-        named.extend(in_backticks(&row[0]).into_iter().map(ToOwned::to_owned));
-    }
-    for name in &named {
-        let path = project("src").join(name);
-        assert!(path.exists(), "docs/architecture.md names src/{name}");
-        assert_eq!(path.is_dir(), name.ends_with('/'), "src/{name}");
-    }
-    let files = files_below("src", ".rs")
-        .into_iter()
-        .filter(|path| !is_unit_test(path));
-    for file in files {
-        let file = &file["src/".len()..];
-        let in_directory = |name: &String| name.ends_with('/') && file.starts_with(name.as_str());
-        let is_named = named.contains(file) || named.iter().any(in_directory);
-        assert!(is_named, "docs/architecture.md does not name src/{file}");
-    }
-}
-
-#[test]
-fn every_path_that_a_document_names_is_there() {
-    let mut documents = files_below("docs", ".md");
-    documents.push("README.md".to_owned());
-    for document in documents {
-        let text = read(&document);
-        let above = Path::new(&document).parent().expect("is in a directory");
-        for link in text
-            .split("](")
-            .skip(1)
-            .filter_map(|rest| rest.split(')').next())
-        {
-            let path = link.split('#').next().unwrap_or_default();
-            if !path.is_empty() && !path.contains("://") {
-                let full = project(above.join(path).to_str().expect("a plain name"));
-                assert!(full.exists(), "{document} links to {link}");
-            }
-        }
-        for name in in_backticks(&text)
-            .into_iter()
-            .filter(|name| is_source_path(name))
-        {
-            let is_there = |place: &&str| project(place).join(name).exists();
-            assert!(
-                ["", "src", "docs", "tests"].iter().any(is_there),
-                "{document} names {name}"
-            );
-        }
-    }
-}
-
-fn is_source_path(text: &str) -> bool {
-    let is_plain = text
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
-    let is_ours = ["src/", "tests/", "docs/"]
-        .iter()
-        .any(|above| text.starts_with(above));
-    let is_source = text.contains('/') && Path::new(text).extension().is_some_and(|e| e == "rs");
-    is_plain && (is_ours || is_source)
-}
-
-/// Returns the long options of a command, as its help names them.
-fn options(place: &Place, command: &str) -> BTreeSet<String> {
-    let help = place.succeed([command, "--help"]).stdout;
-    let lines = help
-        .lines()
-        .map(str::trim_start)
-        .filter(|line| line.starts_with('-'));
-    let options =
-        lines.filter_map(|line| line.split([' ', ',', '=']).find(|w| w.starts_with("--")));
-    options.map(ToOwned::to_owned).collect()
-}
-
-/// Returns the long options that stand at the beginning of something in backticks.
-fn documented(text: &str) -> BTreeSet<String> {
-    let is_end = |c: char| !(c.is_ascii_lowercase() || c == '-');
-    let spans = in_backticks(text)
-        .into_iter()
-        .filter(|span| span.starts_with("--"));
-    spans
-        .map(|span| span.split(is_end).next().unwrap_or_default().to_owned())
-        .collect()
-}
-
-#[test]
-fn the_manual_has_every_command_and_option_and_no_others() {
-    let place = Place::new();
-    let help = place.succeed(["--help"]).stdout;
-    let commands = help
-        .split("Commands:\n")
-        .nth(1)
-        .expect("commands")
-        .split("\n\n")
-        .next();
-    let commands = commands
-        .expect("commands")
-        .lines()
-        .filter_map(|line| line.split_whitespace().next());
-    let commands: BTreeSet<_> = commands.collect();
-    let of_section = [
-        ("Back up", &["backup"][..]),
-        ("Restore", &["restore"]),
-        ("Look inside", &["list", "ls", "cat"]),
-        ("Verify", &["verify"]),
-    ];
-    let described: BTreeSet<_> = of_section
-        .iter()
-        .flat_map(|(_, names)| names.iter().copied())
-        .collect();
-    assert_eq!(
-        commands, described,
-        "commands of the program, commands of the manual"
-    );
-
-    let manual = "docs/manual.md";
-    let everywhere = documented(&section(manual, "Options of every command"));
-    let mut all = BTreeSet::new();
-    for (title, commands) in of_section {
-        let text = section(manual, title);
-        let here = documented(&text);
-        let known: BTreeSet<_> = commands
-            .iter()
-            .flat_map(|name| options(&place, name))
-            .collect();
-        for option in &known {
-            let is_there = here.contains(option)
-                || everywhere.contains(option)
-                || text.contains(&format!("{option}="));
-            assert!(is_there, "{manual}, \"{title}\", does not name {option}");
-        }
-        // A synonym is not in the help.
-        for option in here.iter().filter(|option| *option != "--store") {
-            assert!(
-                known.contains(option),
-                "{manual}, \"{title}\", names {option}"
-            );
-        }
-        for option in &everywhere {
-            assert!(
-                known.contains(option) || option == "--version",
-                "{title} lacks {option}"
-            );
-        }
-        all.extend(known);
-    }
-    for option in documented(&read(manual)) {
-        let is_known = all.contains(&option) || ["--store", "--version"].contains(&option.as_str());
-        assert!(is_known, "{manual} names {option}");
-    }
-}
-
-#[test]
-fn the_manual_has_every_exit_code_and_no_others() {
-    let source = read("src/cli.rs");
-    let constants = source
-        .lines()
-        .filter_map(|line| line.strip_prefix("const ")?.split_once(": u8 = "));
-    let codes: BTreeSet<_> = constants
-        .map(|(_, value)| value.trim_end_matches(';').to_owned())
-        .collect();
-    assert!(codes.len() >= 5, "{codes:?}");
-    let rows = rows(&section("docs/manual.md", "Exit codes"));
-    let described: BTreeSet<_> = rows.into_iter().map(|row| row[0].clone()).collect();
-    assert_eq!(described, codes);
 }
 
 #[test]

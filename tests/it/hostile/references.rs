@@ -314,7 +314,6 @@ fn data_that_leads_nowhere_over_and_over_comes_to_an_end() {
 }
 
 #[test]
-#[ignore = "bug: more than 400,000 references end the whole restore: \"data: more than 400000 words in a field\""]
 fn a_file_of_more_references_than_a_list_may_have_is_restored() {
     let place = Place::new();
     let mut store = MadeStore::new();
@@ -335,7 +334,7 @@ fn a_file_of_more_references_than_a_list_may_have_is_restored() {
 }
 
 #[test]
-#[ignore = "bug: a log that lists the same entries again and again is followed for ever"]
+#[ignore = "issue 7: a log that lists the same entries again and again is followed for ever"]
 fn a_log_that_repeats_its_entries_is_not_told_of_each() {
     let place = Place::new();
     let mut store = MadeStore::new();
