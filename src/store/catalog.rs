@@ -154,16 +154,22 @@ impl Catalog {
         self.segments.get(&id).map(PathBuf::as_path)
     }
 
-    /// Makes sure that there is a way to read every one of `segments` that is there; else says what to type.
+    /// Makes sure that there is a way to read any of `segments` at all; else says what to type. Of some that cannot be read, each
+    /// is told when it is needed.
     pub fn ensure_readable(&self, segments: &[SegmentId], unfilter: Option<&str>) -> Result<()> {
-        let extensions = segments
-            .iter()
-            .filter_map(|id| extension_of(self.segment_file(*id)?));
-        match extensions.filter(|extension| preference(extension).0).min() {
-            Some(unknown) if unfilter.is_none() => bail!(
-                "segments in \"{unknown}\" cannot be read by themselves: say how with --unfilter=COMMAND, such as --unfilter=\"gpg -d\""
+        let extensions = || {
+            segments
+                .iter()
+                .filter_map(|id| extension_of(self.segment_file(*id)?))
+        };
+        if unfilter.is_some() || extensions().any(|extension| !preference(extension).0) {
+            return Ok(());
+        }
+        match extensions().next() {
+            Some(unknown) => bail!(
+                "its segments, \"{unknown}\", cannot be read by themselves: say how with --unfilter=COMMAND, such as --unfilter=\"gpg -d\""
             ),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
