@@ -20,6 +20,7 @@ use std::thread;
 use clap::Parser;
 use clap::error::ErrorKind;
 use jiff::Timestamp;
+use pileus::format::descriptor::Descriptor;
 use pileus::format::path::EntryPath;
 use pileus::format::snapshot_name::SnapshotName;
 use pileus::local::lock::Locked;
@@ -129,6 +130,14 @@ fn choose(which: &Which, catalog: &Catalog) -> anyhow::Result<SnapshotName> {
         which.scheme.as_deref(),
         Timestamp::now(),
     )
+}
+
+/// Finds the snapshot that was asked for and makes sure that something of it can be read.
+fn open_snapshot(which: &Which, catalog: &Catalog) -> anyhow::Result<(SnapshotName, Descriptor)> {
+    let name = choose(which, catalog)?;
+    let descriptor = snapshot::open(catalog, &name, None)?;
+    catalog.ensure_readable(&descriptor.segments, which.unfilter.as_deref())?;
+    Ok((name, descriptor))
 }
 
 /// Whoever reads the output has seen enough (`pileus ls | head`); that is not an error of ours.

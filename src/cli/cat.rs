@@ -5,7 +5,6 @@ use pileus::file_reader::{self, Part};
 use pileus::format::entry::{Entry, EntryKind};
 use pileus::format::path::EntryPath;
 use pileus::metadata_log::MetadataLogReader;
-use pileus::snapshot;
 use pileus::store::catalog::Catalog;
 use pileus::store::object_cache::ObjectCache;
 
@@ -23,9 +22,7 @@ pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
     }
     let of = &arguments.which;
     let catalog = Catalog::open(&of.dest)?;
-    let name = super::choose(of, &catalog)?;
-    let descriptor = snapshot::open(&catalog, &name, None)?;
-    catalog.ensure_readable(&descriptor.segments, of.unfilter.as_deref())?;
+    let (name, descriptor) = super::open_snapshot(of, &catalog)?;
     let mut objects = ObjectCache::new(&catalog, of.unfilter.as_deref())?;
     let entry = find(
         &path,

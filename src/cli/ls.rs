@@ -5,7 +5,6 @@ use pileus::chosen::{Chosen, Relation};
 use pileus::format::entry::{Entry, EntryKind, Owner};
 use pileus::format::escape;
 use pileus::metadata_log::MetadataLogReader;
-use pileus::snapshot;
 use pileus::store::catalog::Catalog;
 use pileus::store::object_cache::ObjectCache;
 use serde_json::{Value, json};
@@ -19,9 +18,7 @@ pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
     let paths: Vec<_> = super::entry_paths(&arguments.paths)?;
     let of = &arguments.which;
     let catalog = Catalog::open(&of.dest)?;
-    let name = super::choose(of, &catalog)?;
-    let descriptor = snapshot::open(&catalog, &name, None)?;
-    catalog.ensure_readable(&descriptor.segments, of.unfilter.as_deref())?;
+    let (name, descriptor) = super::open_snapshot(of, &catalog)?;
     let mut objects = ObjectCache::new(&catalog, of.unfilter.as_deref())?;
     let mut chosen = Chosen::new(&paths);
     let (mut entries, mut problems) = (0_u64, 0_u64);
