@@ -40,6 +40,8 @@ const USAGE: u8 = 2;
 const PROBLEMS: u8 = 3;
 /// Another run holds the lock.
 const LOCKED: u8 = 4;
+/// Ended early by a signal.
+const INTERRUPTED: u8 = 130;
 
 const JOBS_MAX: usize = 256;
 

@@ -11,6 +11,7 @@ pub mod integer;
 pub mod object_ref;
 pub mod path;
 pub mod percent;
+pub mod segment_group;
 pub mod snapshot_name;
 pub mod stanza;
 pub mod sums;

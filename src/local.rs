@@ -1,11 +1,14 @@
 //! Local state: what this machine remembers of a store, so that backups need not read it.
 //!
-//! One directory (by default the store's own) with the local database ([`database`]) and a lock ([`lock`]). It is only a cache:
-//! losing it loses no snapshot and no file, the next backup merely stores again what it no longer recognizes.
+//! One directory (by default the store's own) with the local database ([`database`]), a stat cache for each scheme
+//! ([`stat_cache`]) and a lock ([`lock`]). It is only a cache: losing it loses no snapshot and no file, the next backup merely
+//! stores again what it no longer recognizes.
 //! docs/local-state.md describes the files.
 
 pub mod database;
 pub mod lock;
+pub mod signature;
+pub mod stat_cache;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -27,10 +30,18 @@ fn open_private(path: &Path) -> io::Result<File> {
     options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)
 }
 
+/// Opens a file of local state for reading, if it is there.
+fn open_existing(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)
+}
+
 /// Tells whether a file name is one of local state.
 #[must_use]
 pub fn is_local_file(name: &str) -> bool {
     name == lock::FILE_NAME
+        || stat_cache::is_stat_cache(name)
         || name
             .strip_prefix(database::FILE_NAME)
             .is_some_and(|rest| matches!(rest, "" | "-wal" | "-shm" | "-journal"))

@@ -30,10 +30,16 @@ pub enum Event<'a> {
 /// What a run did with a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathStatus {
-    /// Its contents, or some of them, were written to the store.
+    /// Its contents were written to the store; or it has none, and its entry is new or another.
     New,
-    /// All its contents were in the store already, or it has none.
+    /// Nothing of its contents had to be written.
     Old,
+    /// Some of its blocks were written, others were in the store.
+    Partial,
+    /// Blocks were written again because their segment had expired, and nothing else.
+    Repack,
+    /// Of some of its blocks only the bytes that the previous version does not have were written.
+    SubFile,
     /// It was brought back.
     Restored,
 }
@@ -43,6 +49,9 @@ impl fmt::Display for PathStatus {
         f.write_str(match self {
             Self::New => "new",
             Self::Old => "old",
+            Self::Partial => "partial",
+            Self::Repack => "repack",
+            Self::SubFile => "sub-file",
             Self::Restored => "restored",
         })
     }

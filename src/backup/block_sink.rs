@@ -1,167 +1,246 @@
 //! Where blocks go: to a reference if the store has them, else into a segment.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::format::object_ref::{ObjectRef, SegmentId, Slice};
+use super::comparison::Comparison;
+use super::run::State;
+use super::segments::Segments;
+use super::tally::GroupTotals;
+use crate::format::object_ref::{ObjectId, ObjectRef, SegmentId, Slice};
+use crate::format::segment_group::SegmentGroup;
 use crate::local::database::{BlockDigest, Database};
-use crate::store::catalog::split_segment_file;
-use crate::store::dir::StoreDir;
+use crate::local::signature::Signature;
 use crate::store::filter::{Codec, Filter};
 use crate::store::pool::{Pool, PublishedSegment};
 use crate::store::probe;
 use crate::store::segment_writer::{OpenedSegment, SegmentWriter};
 
-/// What became of a block.
+/// When a block whose digest is known is stored again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BlockStatus {
-    /// It was written to a segment.
-    New,
-    /// The store had it.
-    Old,
+pub enum Deduplicate {
+    /// Never: the same digest means the same bytes.
+    Always,
+    /// If the stored bytes, which are read for it, are not the same.
+    Verify,
+    /// Always: nothing is looked up.
+    Never,
+}
+
+/// What the store has of a block.
+pub(super) enum LookUp {
+    /// An object that is exactly the block.
+    Known(ObjectRef),
+    /// Nothing that may be referred to.
+    Unknown(Unknown),
+}
+
+/// A block that has to be stored.
+pub(super) struct Unknown {
+    digest: BlockDigest,
+    /// If it is in a segment that has expired: the age class, and when it was first stored.
+    expired: Option<(u32, Option<i64>)>,
+}
+
+impl Unknown {
+    /// Tells whether the store has the block, but in a segment that has expired.
+    pub(super) fn is_expired(&self) -> bool {
+        self.expired.is_some()
+    }
 }
 
 /// Stores blocks, each one once.
-pub(super) struct BlockSink {
-    store: Arc<StoreDir>,
+pub(super) struct BlockSink<'r> {
+    comparison: Option<Comparison<'r>>,
     database: Database,
-    data: SegmentWriter,
-    /// Takes blocks that a built-in codec would not shrink. None behind a filter program: it may encrypt, so all goes through it.
-    incompressible: Option<SegmentWriter>,
-    used: BTreeSet<SegmentId>,
+    segments: Segments,
+    deduplicate: Deduplicate,
+    filter: Arc<Filter>,
+    segment_bytes: usize,
+    /// When this run stores: seconds since 1970.
+    stored: i64,
+    writers: BTreeMap<(SegmentGroup, Framed), SegmentWriter>,
+    written: GroupTotals,
+    stored_bytes: u64,
 }
 
-impl BlockSink {
-    /// Starts a sink for one run.
-    #[must_use]
+/// Whether a writer's segments go through the filter. Blocks that a built-in codec would not shrink have segments of their own
+/// without it; behind a filter program, which may encrypt, all goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Framed {
+    Filtered,
+    Unfiltered,
+}
+
+impl<'r> BlockSink<'r> {
+    /// Starts a sink for one run at `stored`, in seconds since 1970.
     pub(super) fn new(
-        store: Arc<StoreDir>,
-        database: Database,
-        filter: &Arc<Filter>,
+        state: State<'r>,
+        deduplicate: Deduplicate,
+        filter: Arc<Filter>,
         segment_bytes: usize,
-        mtime: u64,
+        stored: i64,
     ) -> Self {
-        let unfiltered = Filter::Builtin(Codec::None);
-        let separate = matches!(**filter, Filter::Builtin(codec) if codec != Codec::None);
         Self {
-            store,
-            database,
-            data: SegmentWriter::new(Arc::clone(filter), segment_bytes, mtime),
-            incompressible: separate
-                .then(|| SegmentWriter::new(Arc::new(unfiltered), segment_bytes, mtime)),
-            used: BTreeSet::new(),
+            comparison: state.comparison,
+            database: state.database,
+            segments: Segments::new(state.store),
+            deduplicate,
+            filter,
+            segment_bytes,
+            stored,
+            writers: BTreeMap::new(),
+            written: GroupTotals::default(),
+            stored_bytes: 0,
         }
     }
 
-    /// Returns a reference to a block, storing it if the store does not have it.
-    pub(super) fn put(&mut self, pool: &Pool, block: &[u8]) -> Result<(ObjectRef, BlockStatus)> {
-        let length = u32::try_from(block.len()).context("a block of more than 4 GiB")?;
-        let digest = BlockDigest::of(block);
-        let (object, status) = if let Some(known) = self.database.find(&digest, length)? {
-            self.ensure_present(known.segment)?;
-            (known, BlockStatus::Old)
-        } else {
-            let writer = match &mut self.incompressible {
-                Some(unfiltered) if probe::is_incompressible(block) => unfiltered,
-                _ => &mut self.data,
-            };
-            let object = writer.append(pool, block)?;
-            let opened = writer.take_opened();
-            self.add_segments(&opened)?;
-            self.database.add_block(&digest, length, object)?;
-            (object, BlockStatus::New)
-        };
-        // The object is exactly the block, so `[n]` is true in both of its readings (docs/format.md, "What is written").
-        Ok((
-            ObjectRef {
-                object,
-                checksum: None,
-                slice: Slice::First(u64::from(length)),
-            },
-            status,
-        ))
+    /// Tells whether a segment of an earlier run may be referred to.
+    pub(super) fn usable(&mut self, id: SegmentId) -> Result<bool> {
+        self.segments.usable(&self.database, id)
     }
 
-    /// Takes note of segments that the run has begun: the snapshot will list them.
+    /// Looks for a block in the store.
+    pub(super) fn look_up(&mut self, block: &[u8]) -> Result<LookUp> {
+        let digest = BlockDigest::of(block);
+        let mut unknown = Unknown {
+            digest,
+            expired: None,
+        };
+        if self.deduplicate == Deduplicate::Never {
+            return Ok(LookUp::Unknown(unknown));
+        }
+        let Some(known) = self.database.find(&digest, length_of(block)?)? else {
+            return Ok(LookUp::Unknown(unknown));
+        };
+        if let Some(class) = known.expired {
+            unknown.expired = Some((class, known.stored));
+            return Ok(LookUp::Unknown(unknown));
+        }
+        if !self.usable(known.object.segment)? {
+            return Ok(LookUp::Unknown(unknown));
+        }
+        let object = whole(known.object, block);
+        if let Some(comparison) = &mut self.comparison
+            && !comparison.is_same(&object, block)
+        {
+            return Ok(LookUp::Unknown(unknown));
+        }
+        Ok(LookUp::Known(object))
+    }
+
+    /// Stores a block that was looked up and is not known. From `signed_bytes` on, its page digests are remembered: what changes
+    /// in it later can be stored as the difference.
+    pub(super) fn store(
+        &mut self,
+        pool: &Pool,
+        block: &[u8],
+        unknown: &Unknown,
+        signed_bytes: usize,
+    ) -> Result<ObjectRef> {
+        let (class, stored) = unknown.expired.unwrap_or((0, None));
+        let group = SegmentGroup::of_age_class(class);
+        let writer = self.writer(group, block);
+        let object = writer.append(pool, block)?;
+        let opened = writer.take_opened();
+        self.add_segments(&opened)?;
+        self.stored_bytes += block.len() as u64;
+        self.database
+            .add_block(&unknown.digest, length_of(block)?, object, stored)?;
+        if block.len() >= signed_bytes && self.deduplicate != Deduplicate::Never {
+            let signature = Signature::of(block);
+            self.database
+                .add_signature(object, length_of(block)?, signature.as_bytes())?;
+        }
+        Ok(whole(object, block))
+    }
+
+    /// Returns length and page digests of an object that may be referred to.
+    pub(super) fn signature(&mut self, object: ObjectId) -> Result<Option<(u32, Vec<u8>)>> {
+        if self.deduplicate == Deduplicate::Never || !self.usable(object.segment)? {
+            return Ok(None);
+        }
+        self.database.signature(object)
+    }
+
+    fn writer(&mut self, group: SegmentGroup, block: &[u8]) -> &mut SegmentWriter {
+        let separate = matches!(*self.filter, Filter::Builtin(codec) if codec != Codec::None);
+        let framed = if separate && probe::is_incompressible(block) {
+            Framed::Unfiltered
+        } else {
+            Framed::Filtered
+        };
+        let (filter, segment_bytes, stored) = (&self.filter, self.segment_bytes, self.stored);
+        self.writers.entry((group, framed)).or_insert_with(|| {
+            let filter = match framed {
+                Framed::Filtered => Arc::clone(filter),
+                Framed::Unfiltered => Arc::new(Filter::Builtin(Codec::None)),
+            };
+            // Checked when the run began.
+            let mtime = u64::try_from(stored).unwrap_or(0);
+            SegmentWriter::new(group, filter, segment_bytes, mtime)
+        })
+    }
+
+    /// Takes note of segments that the run has begun.
     pub(super) fn add_segments(&mut self, opened: &[OpenedSegment]) -> Result<()> {
         for segment in opened {
-            self.database.add_segment(segment.id, &segment.file)?;
-            self.used.insert(segment.id);
+            self.segments.add_own(segment.id);
+            let (id, group) = (segment.id, segment.group);
+            self.database
+                .add_segment(id, &segment.file, group, self.stored)?;
         }
         Ok(())
     }
 
     /// Completes the open segments.
     pub(super) fn close(&mut self, pool: &Pool) -> Result<()> {
-        self.data.close(pool)?;
-        self.incompressible
-            .as_mut()
-            .map_or(Ok(()), |writer| writer.close(pool))
+        self.writers
+            .values_mut()
+            .try_for_each(|writer| writer.close(pool))
     }
 
     /// Takes note of what the pool has published.
-    pub(super) fn complete(&self, published: &[PublishedSegment]) -> Result<()> {
-        published.iter().try_for_each(|s| {
-            self.database
-                .complete_segment(s.id, &s.checksum, s.disk_bytes)
-        })
-    }
-
-    /// Returns the bytes of blocks written so far, before the filter.
-    #[must_use]
-    pub(super) fn data_bytes(&self) -> u64 {
-        self.data.data_bytes()
-            + self
-                .incompressible
-                .as_ref()
-                .map_or(0, SegmentWriter::data_bytes)
-    }
-
-    /// Returns every segment that the snapshot needs or that the run began.
-    #[must_use]
-    pub(super) fn used(&self) -> &BTreeSet<SegmentId> {
-        &self.used
-    }
-
-    /// Gives the database back, to be read and committed.
-    #[must_use]
-    pub(super) fn into_database(self) -> Database {
-        self.database
-    }
-
-    /// Makes sure, once a run for each segment and without opening it, that a segment of an earlier run is still in the store: a
-    /// database of another store, or one that outlived its segments, must not lead to a snapshot that cannot be restored.
-    fn ensure_present(&mut self, id: SegmentId) -> Result<()> {
-        if self.used.contains(&id) {
-            return Ok(());
+    pub(super) fn complete(&mut self, published: &[PublishedSegment]) -> Result<()> {
+        for segment in published {
+            self.written.add(segment);
+            self.database.complete_segment(
+                segment.id,
+                &segment.checksum,
+                segment.data_bytes,
+                segment.disk_bytes,
+            )?;
         }
-        let segment = self
-            .database
-            .segment(id)?
-            .context("a block of a segment that the local database does not know")?;
-        if split_segment_file(&segment.file).is_none_or(|(named, _)| named != id) {
-            bail!(
-                "the local database is damaged: it calls the file of segment {id} {}",
-                segment.file
-            );
-        }
-        let there = self.store.size(&segment.file)?;
-        if there.is_none() || there != segment.disk_bytes {
-            let state = if there.is_none() {
-                "is not"
-            } else {
-                "does not have its size"
-            };
-            bail!(
-                "the local state names {}, which {state} in {}: use the --localdb that belongs to this store, or move its \
-                 localdb.sqlite away to start without it",
-                segment.file,
-                self.store.path().display()
-            );
-        }
-        self.used.insert(id);
         Ok(())
+    }
+
+    /// Returns the bytes of blocks that were stored so far, before the filter.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        self.stored_bytes
+    }
+
+    /// Returns what was published so far.
+    pub(super) fn written(&self) -> &GroupTotals {
+        &self.written
+    }
+
+    /// Returns the database, to be read and committed.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+}
+
+fn length_of(block: &[u8]) -> Result<u32> {
+    u32::try_from(block.len()).context("a block of more than 4 GiB")
+}
+
+/// The object is exactly the block, so `[n]` is true in both of its readings (docs/format.md, "What is written").
+fn whole(object: ObjectId, block: &[u8]) -> ObjectRef {
+    ObjectRef {
+        object,
+        checksum: None,
+        slice: Slice::First(block.len() as u64),
     }
 }

@@ -6,20 +6,19 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
-use anyhow::Result;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
-use super::block_sink::{BlockSink, BlockStatus};
 use super::scan::file_type;
+use super::tally::BlockCounts;
 use crate::format::BLOCK_BYTES;
 use crate::format::checksum::{Algorithm, Hasher};
 use crate::format::entry::FileContents;
 use crate::format::object_ref::DataRef;
-use crate::store::pool::Pool;
 
 /// Neighbouring zero blocks become one `zero[n]` up to this size: older readers make the bytes in memory.
 const ZERO_RUN_BYTES_MAX: u64 = 16 << 20;
@@ -30,16 +29,6 @@ pub(super) struct OpenFile {
     pub file: File,
     /// What `fstat` said: the attributes that belong to the contents.
     pub stat: FileStat,
-}
-
-/// A file's contents as they were read.
-pub(super) struct ReadFile {
-    /// Size, checksum and references of exactly what was read.
-    pub contents: FileContents,
-    /// Whether any block was new to the store.
-    pub status: BlockStatus,
-    /// Why the contents may not be those of one moment, if so.
-    pub unstable: Option<String>,
 }
 
 /// Opens a file that the scan saw as a regular file; the error says why it cannot be backed up.
@@ -65,69 +54,112 @@ pub(super) fn open(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OpenFile, Stri
     Ok(OpenFile { file, stat })
 }
 
-/// Cuts files into blocks; keeps its buffer from file to file.
+/// Most bytes that are looked at at once: a block, and as much again for finding back into step behind a change.
+pub(super) const WINDOW_BYTES: usize = 2 * BLOCK_BYTES;
+
+/// Reads files through a window; keeps its buffer from file to file.
 pub(super) struct Chunker {
     buffer: Vec<u8>,
+    /// What of the buffer is read and not yet consumed.
+    window: Range<usize>,
     bytes_read: u64,
+}
+
+/// A file that is being read.
+pub(super) struct Reading {
+    /// Bytes that are still to be read.
+    unread_bytes: u64,
+    hasher: Hasher,
+    /// Size and references of what was consumed.
+    pub(super) contents: FileContents,
+    /// What became of its blocks.
+    pub(super) counts: BlockCounts,
 }
 
 impl Chunker {
     /// Makes a chunker with an empty count.
-    #[must_use]
     pub(super) fn new() -> Self {
         Self {
-            buffer: vec![0; BLOCK_BYTES],
+            buffer: vec![0; WINDOW_BYTES],
+            window: 0..0,
             bytes_read: 0,
         }
     }
 
     /// Returns the bytes read from files so far.
-    #[must_use]
     pub(super) fn bytes_read(&self) -> u64 {
         self.bytes_read
     }
 
-    /// Reads a file to the size it had when it was opened and stores its blocks. The inner error is the file's alone; the outer
-    /// one ends the run.
-    pub(super) fn store(
-        &mut self,
-        open: &mut OpenFile,
-        sink: &mut BlockSink,
-        pool: &Pool,
-    ) -> Result<Result<ReadFile, String>> {
-        let expected = u64::try_from(open.stat.st_size).unwrap_or(0);
-        let mut hasher = Hasher::new(Algorithm::Sha1);
-        let mut contents = FileContents::default();
-        let mut status = BlockStatus::Old;
-        while contents.size < expected {
-            let wanted = usize::try_from(expected - contents.size)
-                .unwrap_or(usize::MAX)
-                .min(BLOCK_BYTES);
-            let block = match fill(&mut open.file, &mut self.buffer[..wanted]) {
-                Ok(0) => break,
-                Ok(count) => &self.buffer[..count],
-                Err(error) => return Ok(Err(format!("cannot read it: {error}"))),
-            };
-            hasher.update(block);
-            contents.size += block.len() as u64;
-            self.bytes_read += block.len() as u64;
-            if is_zero(block) {
-                push_zero(&mut contents.data, block.len() as u64);
-                continue;
-            }
-            let (reference, block_status) = sink.put(pool, block)?;
-            contents.data.push(DataRef::Object(reference));
-            if block_status == BlockStatus::New {
-                status = BlockStatus::New;
-            }
+    /// Begins a file, which is read to the size that it had when it was opened.
+    pub(super) fn begin(&mut self, open: &OpenFile) -> Reading {
+        self.window = 0..0;
+        Reading {
+            unread_bytes: u64::try_from(open.stat.st_size).unwrap_or(0),
+            hasher: Hasher::new(Algorithm::Sha1),
+            contents: FileContents::default(),
+            counts: BlockCounts::default(),
         }
-        contents.checksum = Some(hasher.finish());
-        let unstable = what_changed(open, contents.size);
-        Ok(Ok(ReadFile {
-            contents,
-            status,
-            unstable,
-        }))
+    }
+
+    /// Reads until the window has `wanted_bytes`, at most [`WINDOW_BYTES`], or all that is left of the file.
+    pub(super) fn fill(
+        &mut self,
+        file: &mut File,
+        reading: &mut Reading,
+        wanted_bytes: usize,
+    ) -> std::io::Result<()> {
+        if self.window.start > 0 {
+            self.buffer.copy_within(self.window.clone(), 0);
+            self.window = 0..self.window.len();
+        }
+        let missing = wanted_bytes.saturating_sub(self.window.len());
+        let unread = usize::try_from(reading.unread_bytes).unwrap_or(usize::MAX);
+        let end = self.window.end + missing.min(unread);
+        let count = fill(file, &mut self.buffer[self.window.end..end])?;
+        reading
+            .hasher
+            .update(&self.buffer[self.window.end..self.window.end + count]);
+        self.window.end += count;
+        self.bytes_read += count as u64;
+        reading.unread_bytes = if self.window.end < end {
+            0
+        } else {
+            reading.unread_bytes - count as u64
+        };
+        Ok(())
+    }
+
+    /// Returns what is in the window.
+    pub(super) fn window(&self) -> &[u8] {
+        &self.buffer[self.window.clone()]
+    }
+
+    /// Takes bytes from the front of the window: they are stored.
+    pub(super) fn consume(&mut self, bytes: usize) {
+        self.window.start += bytes;
+    }
+}
+
+impl Reading {
+    /// Appends a reference to what comes next in the file.
+    pub(super) fn push(&mut self, reference: DataRef) {
+        let bytes = reference
+            .length()
+            .expect("references to blocks have a length");
+        self.contents.size += bytes;
+        match (&reference, self.contents.data.last_mut()) {
+            (DataRef::Zero(_), Some(DataRef::Zero(run))) if *run + bytes <= ZERO_RUN_BYTES_MAX => {
+                *run += bytes;
+            }
+            _ => self.contents.data.push(reference),
+        }
+    }
+
+    /// Returns the contents, with the checksum of all that was read.
+    pub(super) fn finish(mut self) -> (FileContents, BlockCounts) {
+        self.contents.checksum = Some(self.hasher.finish());
+        (self.contents, self.counts)
     }
 }
 
@@ -145,7 +177,8 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
     Ok(filled)
 }
 
-fn is_zero(block: &[u8]) -> bool {
+/// Tells whether a block is null bytes only.
+pub(super) fn is_zero(block: &[u8]) -> bool {
     // The first bytes decide for nearly every block; the rest is compared in steps that the compiler turns into vectors.
     block.iter().take(16).all(|&b| b == 0)
         && block
@@ -153,15 +186,8 @@ fn is_zero(block: &[u8]) -> bool {
             .all(|chunk| chunk.iter().fold(0, |or, &b| or | b) == 0)
 }
 
-fn push_zero(data: &mut Vec<DataRef>, bytes: u64) {
-    match data.last_mut() {
-        Some(DataRef::Zero(run)) if *run + bytes <= ZERO_RUN_BYTES_MAX => *run += bytes,
-        _ => data.push(DataRef::Zero(bytes)),
-    }
-}
-
 /// Compares a file's stat with that from before the reading.
-fn what_changed(open: &OpenFile, read_bytes: u64) -> Option<String> {
+pub(super) fn what_changed(open: &OpenFile, read_bytes: u64) -> Option<String> {
     let Ok(now) = fstat(&open.file) else {
         return Some("cannot look at it after reading".to_owned());
     };

@@ -17,6 +17,7 @@ use super::scan::{Found, file_type};
 use crate::format::entry::{DeviceNumber, Entry, EntryKind, FileContents, FileTime, Owner, Xattr};
 use crate::format::escape;
 use crate::format::path::EntryPath;
+use crate::local::stat_cache::StatKey;
 
 /// Names of users and groups, looked up once each.
 #[derive(Default)]
@@ -125,6 +126,17 @@ pub(super) fn time(seconds: i64, nanoseconds: i64) -> FileTime {
     FileTime {
         seconds,
         nanoseconds: u32::try_from(nanoseconds).unwrap_or(0),
+    }
+}
+
+/// Returns what of a stat tells whether a file changed.
+pub(super) fn stat_key(stat: &FileStat) -> StatKey {
+    StatKey {
+        kind: u8::try_from((stat.st_mode >> 12) & 0xf).expect("4 bits"),
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+        ctime: time(stat.st_ctime, stat.st_ctime_nsec),
+        inode: stat.st_ino,
     }
 }
 

@@ -13,42 +13,71 @@ use crate::format::snapshot_name::SnapshotName;
 use crate::store::command;
 use crate::store::dir::StoreDir;
 
-/// Publishes the sums file and the descriptor of a snapshot and returns its name.
-///
-/// The descriptor is signed before anything of the snapshot is published, so a failing signature leaves no trace of it. The sums
-/// file takes the name, the first free second at or after `started`, and the descriptor follows. All segments must be published;
-/// the directory is synced before the descriptor appears and again after it.
-pub(super) fn publish(
-    store: &Arc<StoreDir>,
-    clock: &dyn Clock,
-    started: Timestamp,
-    sums: &[u8],
-    signature_filter: Option<&str>,
-    describe: impl Fn(Timestamp) -> Descriptor,
-) -> Result<SnapshotName> {
-    let mut instant = started;
-    loop {
-        let descriptor = describe(instant);
-        let name = SnapshotName::new(&descriptor.scheme, instant);
-        let (sums_file, descriptor_file) = (
-            format!("{}.sha1sums", name.stem()),
-            format!("{}.lbs", name.stem()),
-        );
-        if !store.has(&sums_file)? && !store.has(&descriptor_file)? {
-            let text = sign(descriptor.encode(), signature_filter)?;
-            if add(store, &sums_file, sums)? {
-                store.sync()?;
-                // Whoever has the sums file has the name; only a descriptor that lost its own could be in the way.
-                ensure!(
-                    add(store, &descriptor_file, &text)?,
-                    "{descriptor_file} appeared in the store while it was being written"
-                );
-                store.sync()?;
-                return Ok(name);
-            }
+/// What kind of snapshot a name is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// All sources were walked to their end.
+    Complete,
+    /// The run goes on, or was told to end early.
+    Checkpoint,
+}
+
+impl Naming {
+    fn name(self, scheme: &str, instant: Timestamp) -> SnapshotName {
+        let name = SnapshotName::new(scheme, instant);
+        match self {
+            Self::Complete => name,
+            Self::Checkpoint => name.as_checkpoint(),
         }
-        instant = next_second(instant).context("the clock is at its end")?;
-        clock.wait_until(instant);
+    }
+}
+
+/// What is to be published, and how.
+pub(super) struct Publication<'p> {
+    pub(super) store: &'p Arc<StoreDir>,
+    pub(super) clock: &'p dyn Clock,
+    pub(super) naming: Naming,
+    pub(super) sums: &'p [u8],
+    /// Shell command that signs the descriptor.
+    pub(super) signature_filter: Option<&'p str>,
+}
+
+impl Publication<'_> {
+    /// Publishes the sums file and the descriptor of a snapshot and returns its name.
+    ///
+    /// The descriptor is signed before anything of the snapshot is published, so a failing signature leaves no trace of it. The
+    /// sums file takes the name, the first free second at or after `earliest`, and the descriptor follows. All segments must be
+    /// published; the directory is synced before the descriptor appears and again after it.
+    pub(super) fn publish(
+        &self,
+        earliest: Timestamp,
+        describe: impl Fn(Timestamp) -> Descriptor,
+    ) -> Result<SnapshotName> {
+        let store = self.store;
+        let mut instant = earliest;
+        loop {
+            let descriptor = describe(instant);
+            let name = self.naming.name(&descriptor.scheme, instant);
+            let (sums_file, descriptor_file) = (
+                format!("{}.sha1sums", name.stem()),
+                format!("{}.lbs", name.stem()),
+            );
+            if !store.has(&sums_file)? && !store.has(&descriptor_file)? {
+                let text = sign(descriptor.encode(), self.signature_filter)?;
+                if add(store, &sums_file, self.sums)? {
+                    store.sync()?;
+                    // Whoever has the sums file has the name; only a descriptor that lost its own could be in the way.
+                    ensure!(
+                        add(store, &descriptor_file, &text)?,
+                        "{descriptor_file} appeared in the store while it was being written"
+                    );
+                    store.sync()?;
+                    return Ok(name);
+                }
+            }
+            instant = next_second(instant).context("the clock is at its end")?;
+            self.clock.wait_until(instant);
+        }
     }
 }
 

@@ -103,6 +103,26 @@ pub(crate) struct Backup {
     /// Number of threads that compress [default: one for each core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<String>,
+
+    /// Refer to blocks that the store has: always, verify (compare them with what is stored) or never
+    #[arg(long, value_name = "WHEN", default_value = "always")]
+    pub(crate) deduplicate: String,
+
+    /// Read every file, whatever its times say, and tell which changed all the same
+    #[arg(long)]
+    pub(crate) reread: bool,
+
+    /// Write the metadata of every file anew
+    #[arg(long)]
+    pub(crate) full_metadata: bool,
+
+    /// Make a checkpoint, from which an interrupted run goes on, each time so much is stored
+    #[arg(long, value_name = "SIZE", default_value = "1G")]
+    pub(crate) checkpoint: String,
+
+    /// Keep checkpoints when the snapshot is complete
+    #[arg(long)]
+    pub(crate) leave_checkpoints: bool,
 }
 
 /// Which snapshot of which store.

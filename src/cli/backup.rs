@@ -1,30 +1,65 @@
 //! `pileus backup`.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use pileus::backup::{self, BackupOptions, BackupReport, Clock, Selection, Sources};
+use pileus::backup::{
+    self, BackupOptions, BackupReport, Clock, Deduplicate, Selection, Sources, StatusCounts,
+    Surroundings, Written,
+};
 use pileus::format::object_ref::SegmentId;
+use pileus::format::segment_group::SegmentGroup;
 use pileus::format::snapshot_name::check_scheme;
 use pileus::store::filter::{Codec, Filter};
 use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::arguments::Backup;
-use super::{Failure, done_with, size};
+use super::{Failure, INTERRUPTED, done_with, size};
 use crate::console::Console;
 
 /// Smaller segments would be all framing, larger ones would not fit in memory when a program filters them.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 4096..=1 << 30;
 
+/// A checkpoint costs a snapshot of its own.
+const CHECKPOINT_BYTES_MIN: u64 = 1 << 20;
+
 pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> {
     let options =
         options(arguments, super::jobs(arguments.jobs.as_deref())?).map_err(Failure::Usage)?;
     let begun = Instant::now();
-    let names = Box::new(|| SegmentId::from_bytes(*uuid::Uuid::new_v4().as_bytes()));
-    let report = backup::run(&options, &SystemClock, names, console)?;
+    let stop = stop_on_signals().map_err(|e| anyhow::anyhow!("cannot wait for signals: {e}"))?;
+    let surroundings = Surroundings {
+        clock: &SystemClock,
+        names: Box::new(|| SegmentId::from_bytes(*uuid::Uuid::new_v4().as_bytes())),
+        stop: &stop,
+        monitor: console,
+    };
+    let report = backup::run(&options, surroundings)?;
     summarize(&report, begun.elapsed().as_secs_f64(), console);
+    if report.interrupted {
+        console.error(&match &report.snapshot {
+            Some(checkpoint) => format!("interrupted: what was done until now is in {checkpoint}"),
+            None => "interrupted: there is no snapshot".to_owned(),
+        });
+        return Ok(INTERRUPTED);
+    }
     Ok(done_with(report.problems))
+}
+
+/// Makes SIGINT and SIGTERM ask the run to end at a checkpoint; a second one ends it at once.
+fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag not set yet.
+        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
 }
 
 /// Checks everything that can be wrong with the command line before anything is touched.
@@ -51,7 +86,30 @@ fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
         signature_filter: arguments.signature_filter.clone(),
         segment_bytes: usize::try_from(segment_bytes).map_err(|e| e.to_string())?,
         jobs,
+        deduplicate: deduplicate(&arguments.deduplicate)?,
+        reread: arguments.reread,
+        full_metadata: arguments.full_metadata,
+        checkpoint_bytes: checkpoint_bytes(&arguments.checkpoint)?,
+        leave_checkpoints: arguments.leave_checkpoints,
     })
+}
+
+fn deduplicate(word: &str) -> Result<Deduplicate, String> {
+    match word {
+        "always" => Ok(Deduplicate::Always),
+        "verify" => Ok(Deduplicate::Verify),
+        "never" => Ok(Deduplicate::Never),
+        _ => Err(format!(
+            "--deduplicate={word} is unknown: use always, verify or never"
+        )),
+    }
+}
+
+fn checkpoint_bytes(text: &str) -> Result<u64, String> {
+    match size::parse(text).map_err(|e| format!("--checkpoint: {e}"))? {
+        bytes @ CHECKPOINT_BYTES_MIN.. => Ok(bytes),
+        _ => Err(format!("--checkpoint={text} is too small: use 1M or more")),
+    }
 }
 
 fn filter(arguments: &Backup) -> Result<Filter, String> {
@@ -103,32 +161,66 @@ fn check_extension(extension: &str) -> Result<(), String> {
 }
 
 fn summarize(report: &BackupReport, seconds: f64, console: &Console) {
-    let entries = report.new_entries + report.old_entries;
+    let (entries, written) = (report.entries, report.groups.total());
+    let groups: serde_json::Map<_, _> = report.groups.iter().map(json_of_group).collect();
     console.summary(&json!({
         "type": "summary", "command": "backup",
-        "snapshot": report.snapshot.to_string(),
-        "entries": entries, "new": report.new_entries, "old": report.old_entries,
+        "snapshot": report.snapshot.as_ref().map(ToString::to_string),
+        "interrupted": report.interrupted,
+        "entries": entries.total(), "new": entries.new, "old": entries.old, "partial": entries.partial,
+        "repack": entries.repack, "sub_file": entries.sub_file,
         "source_bytes": report.source_bytes, "read_bytes": report.read_bytes,
-        "new_data_bytes": report.new_data_bytes, "metadata_bytes": report.metadata_bytes,
-        "disk_bytes": report.disk_bytes, "segments": report.segments,
+        "new_data_bytes": report.groups.new_data_bytes(), "metadata_bytes": report.groups.metadata_bytes(),
+        "disk_bytes": written.disk_bytes, "segments": written.segments, "groups": groups,
         "problems": report.problems, "seconds": seconds,
     }));
+    if let Some(snapshot) = &report.snapshot {
+        console.tell_terminal(&format!(
+            "snapshot {snapshot}: {} entries, {} in files, {}",
+            entries.total(),
+            size::show(report.source_bytes),
+            statuses(&entries)
+        ));
+    }
+    for (group, written) in report.groups.iter() {
+        console.tell_terminal(&format!(
+            "{group}: {} stored as {} in {} segments",
+            size::show(written.data_bytes),
+            size::show(written.disk_bytes),
+            written.segments
+        ));
+    }
     console.tell_terminal(&format!(
-        "snapshot {}: {entries} entries, {} in files, {} new",
-        report.snapshot,
-        size::show(report.source_bytes),
-        report.new_entries
-    ));
-    console.tell_terminal(&format!(
-        "stored {} of data and {} of metadata as {} in {} segments, in {seconds:.1} s",
-        size::show(report.new_data_bytes),
-        size::show(report.metadata_bytes),
-        size::show(report.disk_bytes),
-        report.segments
+        "read {} and wrote {} in {seconds:.1} s",
+        size::show(report.read_bytes),
+        size::show(written.disk_bytes)
     ));
     if report.problems > 0 {
         console.tell_terminal(&format!("{} problems, named above", report.problems));
     }
+}
+
+fn json_of_group((group, written): (SegmentGroup, Written)) -> (String, serde_json::Value) {
+    let value = json!({
+        "data_bytes": written.data_bytes, "disk_bytes": written.disk_bytes, "segments": written.segments,
+    });
+    (group.to_string(), value)
+}
+
+/// Names the statuses that occurred, those with most news first.
+fn statuses(entries: &StatusCounts) -> String {
+    let counts = [
+        (entries.new, "new"),
+        (entries.partial, "partial"),
+        (entries.sub_file, "sub-file"),
+        (entries.repack, "repack"),
+        (entries.old, "old"),
+    ];
+    let told = counts.iter().filter(|(count, _)| *count > 0);
+    let told: Vec<_> = told
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    told.join(", ")
 }
 
 struct SystemClock;

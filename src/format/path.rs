@@ -142,7 +142,8 @@ impl PartialOrd for EntryPath {
 }
 
 /// Compares two paths in path order; `.` comes before everything.
-fn compare(a: &[u8], b: &[u8]) -> Ordering {
+#[must_use]
+pub fn compare(a: &[u8], b: &[u8]) -> Ordering {
     match (a == b".", b == b".") {
         (true, true) => Ordering::Equal,
         (true, false) => Ordering::Less,

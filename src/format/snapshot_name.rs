@@ -31,6 +31,15 @@ impl SnapshotName {
         }
     }
 
+    /// Names the unfinished snapshot of the same series and time.
+    #[must_use]
+    pub fn as_checkpoint(self) -> Self {
+        Self {
+            checkpoint: true,
+            ..self
+        }
+    }
+
     /// Parses a name such as `home-20261121T191822`, without the `snapshot-` of the file.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

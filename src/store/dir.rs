@@ -109,6 +109,17 @@ impl StoreDir {
         self.size(name).map(|size| size.is_some())
     }
 
+    /// Removes a published file that nothing refers to; one that is not there is as good. Only checkpoints go this way.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(e).with_context(|| format!("cannot remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the names of all files published so far durable.
     pub fn sync(&self) -> Result<()> {
         let synced = match File::open(&self.path) {

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
@@ -19,6 +20,7 @@ use super::dir::{PartFile, StoreDir};
 use super::filter::Filter;
 use crate::format::checksum::{Algorithm, Checksum, Hasher};
 use crate::format::object_ref::SegmentId;
+use crate::format::segment_group::SegmentGroup;
 
 /// A segment that is durable in the store (its name after the next [`StoreDir::sync`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +29,12 @@ pub struct PublishedSegment {
     pub id: SegmentId,
     /// Its file in the store's directory.
     pub file: String,
+    /// What it holds.
+    pub group: SegmentGroup,
     /// SHA-1 of the file.
     pub checksum: Checksum,
+    /// Sum of the sizes of its objects.
+    pub data_bytes: u64,
     /// Size of the file.
     pub disk_bytes: u64,
 }
@@ -72,7 +78,9 @@ struct Job {
 pub struct OpenSegment {
     id: SegmentId,
     file: String,
+    group: SegmentGroup,
     filter: Arc<Filter>,
+    data_bytes: AtomicU64,
     output: Mutex<Output>,
     filtered_bytes: Mutex<Vec<Option<usize>>>,
     filtered: Condvar,
@@ -119,13 +127,15 @@ impl Pool {
     }
 
     /// Begins a segment. Its file is made when the first frame has been filtered.
-    pub fn open(&self, filter: &Arc<Filter>) -> Arc<OpenSegment> {
+    pub fn open(&self, filter: &Arc<Filter>, group: SegmentGroup) -> Arc<OpenSegment> {
         let id = lock(&self.names)();
         lock(&self.shared.state).unfinished_segments += 1;
         Arc::new(OpenSegment {
             id,
             file: format!("{id}.tar{}", filter.extension()),
+            group,
             filter: Arc::clone(filter),
+            data_bytes: AtomicU64::new(0),
             output: Mutex::new(Output {
                 part: None,
                 waiting: BTreeMap::new(),
@@ -222,6 +232,11 @@ impl OpenSegment {
         &self.file
     }
 
+    /// Counts an object of so many bytes. The last one has to be counted before the last frame is submitted.
+    pub fn add_data_bytes(&self, bytes: u64) {
+        self.data_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Waits until frame `index` was filtered and returns the size that it got; 0 if the pool failed.
     #[must_use]
     pub fn filtered_bytes(&self, index: usize) -> usize {
@@ -285,7 +300,9 @@ impl OpenSegment {
         Ok(PublishedSegment {
             id: self.id,
             file: self.file.clone(),
+            group: self.group,
             checksum: hasher.finish(),
+            data_bytes: self.data_bytes.load(Ordering::Relaxed),
             disk_bytes: output.disk_bytes,
         })
     }

@@ -16,6 +16,7 @@ use super::filter::{Filter, Framing};
 use super::pool::{OpenSegment, Pool};
 use crate::format::BLOCK_BYTES;
 use crate::format::object_ref::{ObjectId, SegmentId};
+use crate::format::segment_group::SegmentGroup;
 
 /// Tar pads everything to blocks of this size, and two empty ones end a file.
 const TAR_BLOCK_BYTES: usize = 512;
@@ -31,6 +32,7 @@ const RAW_FACTOR_MAX: usize = 64;
 
 /// Writes objects into segments of one group.
 pub struct SegmentWriter {
+    group: SegmentGroup,
     filter: Arc<Filter>,
     target_bytes: usize,
     mtime: u64,
@@ -48,6 +50,8 @@ pub struct OpenedSegment {
     pub id: SegmentId,
     /// The name of the file that it will have.
     pub file: String,
+    /// What it holds.
+    pub group: SegmentGroup,
 }
 
 struct Filling {
@@ -80,13 +84,14 @@ struct Ratio {
 impl SegmentWriter {
     /// Starts a group: segments of about `target_bytes` after `filter`, whose tar members carry `mtime` (seconds since 1970).
     #[must_use]
-    pub fn new(filter: Arc<Filter>, target_bytes: usize, mtime: u64) -> Self {
+    pub fn new(group: SegmentGroup, filter: Arc<Filter>, target_bytes: usize, mtime: u64) -> Self {
         // Until the first frames are back, nothing is assumed to shrink: the first segment ends early rather than too late.
         let ratio = Ratio {
             raw_bytes: 1,
             filtered_bytes: 1,
         };
         Self {
+            group,
             filter,
             target_bytes,
             mtime,
@@ -109,6 +114,7 @@ impl SegmentWriter {
             sequence: filling.next_sequence,
         };
         filling.push_member(object, data, self.mtime);
+        filling.segment.add_data_bytes(data.len() as u64);
         self.data_bytes += data.len() as u64;
         match self.filter.framing() {
             Framing::Whole if filling.buffer.len() >= self.target_bytes => self.close(pool)?,
@@ -145,10 +151,11 @@ impl SegmentWriter {
     }
 
     fn begin(&mut self, pool: &Pool) -> Filling {
-        let segment = pool.open(&self.filter);
+        let segment = pool.open(&self.filter, self.group);
         self.opened.push(OpenedSegment {
             id: segment.id(),
             file: segment.file().to_owned(),
+            group: self.group,
         });
         Filling {
             segment,

@@ -161,6 +161,16 @@ fn arrows_between_layers_point_down() {
     }
 }
 
+/// What `--deduplicate=verify` needs; nothing else of a backup reads the store.
+const COMPARING: [&str; 2] = ["backup.rs", "backup/comparison.rs"];
+
+/// The half of the metadata log that is written, in step with the stat cache.
+const WRITING_LOG: [&str; 3] = [
+    "metadata_log/old.rs",
+    "metadata_log/piece.rs",
+    "metadata_log/writer.rs",
+];
+
 #[test]
 fn backup_uses_only_the_writing_half_of_the_store_and_readers_no_local_state() {
     let reading = [
@@ -172,7 +182,7 @@ fn backup_uses_only_the_writing_half_of_the_store_and_readers_no_local_state() {
     ];
     for (file, code) in sources() {
         let module = top_module(&file);
-        if module == "backup" {
+        if module == "backup" && !COMPARING.contains(&file.as_str()) {
             for part in reading {
                 let named = code.contains(&format!("crate::store::{part}"));
                 assert!(
@@ -197,6 +207,7 @@ fn backup_uses_only_the_writing_half_of_the_store_and_readers_no_local_state() {
                 "cli/cat.rs",
             ]
             .contains(&file.as_str());
+        let reads = reads && !WRITING_LOG.contains(&file.as_str());
         let names_local = code.contains("crate::local") || code.contains("pileus::local");
         assert!(!(reads && names_local), "{file} uses local state");
     }

@@ -1,0 +1,180 @@
+//! Makes a snapshot exist: a checkpoint in the middle of a run, or the complete one at its end.
+//!
+//! Steps 1 to 5 of [`super`]'s description. A checkpoint is a snapshot like any other of all that was walked so far; its name says
+//! that it is not complete. The next one of the scheme that is published takes its place.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+
+use super::BackupReport;
+use super::publish::{self, Naming};
+use super::run::Run;
+use crate::format::checksum::{Algorithm, Checksum};
+use crate::format::descriptor::{Descriptor, Totals};
+use crate::format::object_ref::{ObjectRef, SegmentId};
+use crate::format::snapshot_name::SnapshotName;
+use crate::format::sums::{self, FileSum};
+use crate::local::database::Database;
+
+impl Run<'_> {
+    /// Makes everything that was stored so far durable, known to the local database, and part of a snapshot.
+    pub(super) fn checkpoint(&mut self) -> Result<Option<SnapshotName>> {
+        let checkpoint = if self.entries.total() > 0 {
+            let (root, uses) = self.log.checkpoint(&self.pool)?;
+            self.sink.add_segments(&self.log.take_opened())?;
+            self.complete_segments()?;
+            let now = self.outside.clock.now();
+            Some(self.publish(root, &uses, Naming::Checkpoint, now)?)
+        } else {
+            self.complete_segments()?;
+            self.store.sync()?;
+            None
+        };
+        self.sink.database().commit()?;
+        self.safe_bytes = self.sink.stored_bytes();
+        if let Some(checkpoint) = &checkpoint {
+            self.log.checkpoint_cache()?;
+            self.outside
+                .monitor
+                .note(&format!("checkpoint {checkpoint}"));
+            self.remove_checkpoints_but(checkpoint);
+        }
+        Ok(checkpoint)
+    }
+
+    /// Ends a run that was told to end early.
+    pub(super) fn interrupt(mut self) -> Result<BackupReport> {
+        let snapshot = self.checkpoint()?;
+        Ok(self.report(snapshot, true))
+    }
+
+    /// Makes the complete snapshot.
+    pub(super) fn finish(mut self) -> Result<BackupReport> {
+        if self.entries.total() == 0 {
+            bail!("nothing could be backed up, so there is no snapshot");
+        }
+        let log = self.log.finish(&self.pool)?;
+        self.sink.add_segments(&self.log.take_opened())?;
+        self.complete_segments()?;
+        let started = self.outside.started;
+        let snapshot = self.publish(log.root, &log.uses, Naming::Complete, started)?;
+        let remembered = self
+            .sink
+            .database()
+            .commit()
+            .and_then(|()| log.cache.replace());
+        if let Err(error) = remembered {
+            // The snapshot exists. Without local state the next run reads or stores some files again, no more.
+            let reason = format!(
+                "snapshot {snapshot} is complete, but the local state does not know it: {error:#}"
+            );
+            self.outside.monitor.problem(b"local state", reason);
+        } else {
+            self.remove_checkpoints_but(&snapshot);
+        }
+        Ok(self.report(Some(snapshot), false))
+    }
+
+    /// Publishes all segments of blocks and tells the database.
+    fn complete_segments(&mut self) -> Result<()> {
+        self.sink.close(&self.pool)?;
+        let published = self.pool.wait()?;
+        self.sink.complete(&published)
+    }
+
+    /// Publishes sums file and descriptor, and tells the database, which is not committed yet.
+    fn publish(
+        &self,
+        root: ObjectRef,
+        uses: &BTreeMap<SegmentId, u64>,
+        naming: Naming,
+        earliest: Timestamp,
+    ) -> Result<SnapshotName> {
+        let database = self.sink.database();
+        let segments: Vec<_> = uses.keys().copied().collect();
+        let sums = sums::encode(&file_sums(database, &segments)?);
+        let written = self.sink.written().total();
+        let totals = Totals {
+            entries: self.entries.total(),
+            source_bytes: self.source_bytes,
+            added_data_bytes: written.data_bytes,
+            added_disk_bytes: written.disk_bytes,
+        };
+        let describe = |date| Descriptor {
+            producer: concat!("pileus ", env!("CARGO_PKG_VERSION")).to_owned(),
+            date,
+            scheme: self.options.scheme.clone(),
+            root,
+            checksums: Some(Checksum::of(Algorithm::Sha1, &sums)),
+            segment_metadata: None,
+            segments: segments.clone(),
+            totals: Some(totals),
+            signed: false,
+        };
+        let signature_filter = self.options.signature_filter.as_deref();
+        let publication = publish::Publication {
+            store: &self.store,
+            clock: self.outside.clock,
+            naming,
+            sums: &sums,
+            signature_filter,
+        };
+        let snapshot = publication.publish(earliest, describe)?;
+        database.add_snapshot(&snapshot, uses)?;
+        Ok(snapshot)
+    }
+
+    /// Removes checkpoints of the scheme that `newer` makes superfluous: descriptor, then sums file, then the database's rows.
+    fn remove_checkpoints_but(&self, newer: &SnapshotName) {
+        if self.options.leave_checkpoints {
+            return;
+        }
+        if let Err(error) = self.try_to_remove_checkpoints_but(newer) {
+            let reason = format!("cannot remove old checkpoints: {error:#}");
+            self.outside.monitor.note(&reason);
+        }
+    }
+
+    fn try_to_remove_checkpoints_but(&self, newer: &SnapshotName) -> Result<()> {
+        let database = self.sink.database();
+        let checkpoints = database.checkpoints(&self.options.scheme)?;
+        for checkpoint in checkpoints.iter().filter(|name| *name != newer) {
+            self.store.remove(&format!("{}.lbs", checkpoint.stem()))?;
+            self.store
+                .remove(&format!("{}.sha1sums", checkpoint.stem()))?;
+            database.remove_snapshot(checkpoint)?;
+        }
+        database.commit()
+    }
+
+    fn report(&self, snapshot: Option<SnapshotName>, interrupted: bool) -> BackupReport {
+        BackupReport {
+            snapshot,
+            interrupted,
+            entries: self.entries,
+            source_bytes: self.source_bytes,
+            read_bytes: self.chunker.bytes_read(),
+            groups: self.sink.written().clone(),
+            problems: self.outside.monitor.problems(),
+        }
+    }
+}
+
+/// Collects the checksums of all segments that a snapshot needs, from the database.
+fn file_sums(database: &Database, segments: &[SegmentId]) -> Result<Vec<FileSum>> {
+    let sum_of = |id: &SegmentId| {
+        let segment = database
+            .segment(*id)?
+            .with_context(|| format!("the local database lost segment {id}"))?;
+        let checksum = segment
+            .checksum
+            .with_context(|| format!("segment {id} was never completed"))?;
+        Ok(FileSum {
+            file: segment.file,
+            sha1_hex: checksum.hex(),
+        })
+    };
+    segments.iter().map(sum_of).collect()
+}

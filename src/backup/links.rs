@@ -1,0 +1,62 @@
+//! Hard links within one run: a file that was read under one name is not read again under the others.
+
+use std::collections::HashMap;
+
+use nix::sys::stat::FileStat;
+
+use super::scan::identity;
+use crate::format::entry::FileContents;
+
+/// Contents of files whose other names may still come; each is forgotten with its last name.
+#[derive(Default)]
+pub(super) struct Links {
+    files: HashMap<(u64, u64), LinkedFile>,
+}
+
+struct LinkedFile {
+    contents: FileContents,
+    volatile: bool,
+    unchanged: StatTimes,
+    links_to_come: u64,
+}
+
+/// What of a stat must agree for contents to be taken as the same within one run.
+type StatTimes = (i64, i64, i64, i64, i64);
+
+impl Links {
+    /// Returns the contents that were read under an earlier name, and whether they are volatile.
+    pub(super) fn known(&mut self, stat: &FileStat) -> Option<(FileContents, bool)> {
+        let key = identity(stat);
+        let known = self.files.get_mut(&key);
+        let known = known.filter(|known| known.unchanged == times(stat))?;
+        known.links_to_come -= 1;
+        if known.links_to_come > 0 {
+            return Some((known.contents.clone(), known.volatile));
+        }
+        let known = self.files.remove(&key)?;
+        Some((known.contents, known.volatile))
+    }
+
+    /// Remembers contents for the other names of a file.
+    pub(super) fn remember(&mut self, stat: &FileStat, contents: &FileContents, volatile: bool) {
+        if stat.st_nlink > 1 {
+            let linked = LinkedFile {
+                contents: contents.clone(),
+                volatile,
+                unchanged: times(stat),
+                links_to_come: stat.st_nlink - 1,
+            };
+            self.files.insert(identity(stat), linked);
+        }
+    }
+}
+
+fn times(stat: &FileStat) -> StatTimes {
+    (
+        stat.st_size,
+        stat.st_mtime,
+        stat.st_mtime_nsec,
+        stat.st_ctime,
+        stat.st_ctime_nsec,
+    )
+}

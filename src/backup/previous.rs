@@ -1,0 +1,116 @@
+//! The previous version of a file that is being read: which objects its bytes may be found in again.
+//!
+//! The stat cache knows the version by the file's path, or by its inode if it was renamed. Of a file that neither finds, the
+//! blocks that the block index knows tell: what followed a block when it was stored probably follows it again. Only objects
+//! near the present position are looked at, so the memory is bounded however large the file is.
+
+use std::ops::Range;
+
+use anyhow::Result;
+
+use super::block_sink::BlockSink;
+use super::sub_file::{Candidate, Cut, Matcher};
+use crate::format::entry::FileContents;
+use crate::format::object_ref::{DataRef, ObjectId};
+use crate::local::signature::Signature;
+
+/// Objects of the previous version that are looked at before and behind the one that is expected next.
+const BEFORE: usize = 2;
+const BEHIND: usize = 8;
+
+/// Objects that are looked at behind a known block of a file without a known version.
+const FOLLOWING: u32 = 4;
+
+/// What is known of the previous version.
+pub(super) struct Previous {
+    /// Offset in the file and object of each reference, in the file's order.
+    objects: Vec<(u64, ObjectId)>,
+    /// Index of the object that should come next.
+    next: usize,
+    /// The object that the last known block is, for files without a known version.
+    last: Option<ObjectId>,
+    matcher: Matcher,
+}
+
+impl Previous {
+    /// Begins at the front of the previous version, if there is one.
+    pub(super) fn new(version: Option<&FileContents>) -> Self {
+        let mut objects = Vec::new();
+        let mut offset = 0;
+        for reference in version.iter().flat_map(|version| &version.data) {
+            if let DataRef::Object(object) = reference {
+                objects.push((offset, object.object));
+            }
+            offset += reference.length().unwrap_or(0);
+        }
+        Self {
+            objects,
+            next: 0,
+            last: None,
+            matcher: Matcher::new(),
+        }
+    }
+
+    /// Takes note that the new version goes on behind this object.
+    pub(super) fn pass(&mut self, object: ObjectId) {
+        self.last = Some(object);
+        let near = self.near(self.next);
+        let begin = near.start;
+        if let Some(index) = self.objects[near].iter().rposition(|&(_, o)| o == object) {
+            self.next = begin + index + 1;
+        }
+    }
+
+    /// Cuts the data at `offset` of the new version into what the store has and what it has not; none if nothing of it may be in
+    /// the previous version.
+    pub(super) fn cut(
+        &mut self,
+        sink: &mut BlockSink<'_>,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<Option<Cut>> {
+        self.load(sink, offset)?;
+        if self.matcher.candidate_count() == 0 {
+            return Ok(None);
+        }
+        let cut = self.matcher.cut(data);
+        Ok(Some(cut).filter(|cut| cut.has_copies() && !cut.is_fragmented()))
+    }
+
+    fn load(&mut self, sink: &mut BlockSink<'_>, offset: u64) -> Result<()> {
+        let at_offset = self.objects.partition_point(|&(begin, _)| begin < offset);
+        let mut wanted: Vec<_> = [self.near(at_offset), self.near(self.next)]
+            .into_iter()
+            .flat_map(|near| &self.objects[near])
+            .map(|&(_, object)| object)
+            .collect();
+        if self.objects.is_empty()
+            && let Some(last) = self.last
+        {
+            wanted.extend((1..=FOLLOWING).filter_map(|step| {
+                let sequence = last.sequence.checked_add(step)?;
+                Some(ObjectId { sequence, ..last })
+            }));
+        }
+        for object in wanted {
+            if self.matcher.contains(object) {
+                continue;
+            }
+            if let Some((length, pages)) = sink.signature(object)?
+                && let Some(signature) = Signature::from_bytes(&pages, length)
+            {
+                self.matcher.add(Candidate {
+                    object,
+                    length,
+                    signature,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn near(&self, index: usize) -> Range<usize> {
+        let end = (index + BEHIND).min(self.objects.len());
+        index.saturating_sub(BEFORE).min(end)..end
+    }
+}

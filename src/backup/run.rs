@@ -1,0 +1,289 @@
+//! A backup under way: what is done with each path.
+//!
+//! A path whose stat is what the stat cache remembers is kept as it is, without being opened. What else there is, is read: a
+//! regular file in [`super::read`], everything else from its stat. The order of entries is that of the scan, and nothing is kept
+//! of an entry behind the piece of the log that it is in.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use nix::sys::stat::{FileStat, SFlag};
+
+use super::block_sink::BlockSink;
+use super::comparison::Comparison;
+use super::contents::Chunker;
+use super::describe::{self, OwnerNames, ReadXattrs};
+use super::links::Links;
+use super::scan::{Found, file_type};
+use super::tally::StatusCounts;
+use super::{BackupOptions, Clock};
+use crate::format::entry::{Entry, EntryKind};
+use crate::format::object_ref::DataRef;
+use crate::format::segment_group::SegmentGroup;
+use crate::local::database::Database;
+use crate::local::stat_cache::{Doubts, Remembered, StatKey};
+use crate::metadata_log::{MetadataLogWriter, OldEntry, OldLogOptions};
+use crate::monitor::{Counter, PathStatus};
+use crate::store::dir::StoreDir;
+use crate::store::pool::{Names, Pool};
+use crate::store::segment_writer::SegmentWriter;
+
+/// Most bytes of extended attributes of one file: an entry has to fit in an object with room to spare.
+const XATTR_BYTES_MAX: usize = 1 << 20;
+
+/// The run was told to end early.
+#[derive(Debug)]
+pub(super) struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// What a run needs from outside.
+#[derive(Clone, Copy)]
+pub(super) struct Outside<'r> {
+    pub(super) clock: &'r dyn Clock,
+    pub(super) stop: &'r AtomicBool,
+    pub(super) monitor: &'r Counter<'r>,
+    pub(super) started: Timestamp,
+}
+
+/// What a run works on.
+pub(super) struct State<'r> {
+    pub(super) store: Arc<StoreDir>,
+    /// The directory of local state.
+    pub(super) local: &'r Path,
+    pub(super) database: Database,
+    /// Compares known blocks with the store, if that was asked for.
+    pub(super) comparison: Option<Comparison<'r>>,
+}
+
+/// A backup under way.
+pub(super) struct Run<'r> {
+    pub(super) options: &'r BackupOptions,
+    pub(super) outside: Outside<'r>,
+    pub(super) store: Arc<StoreDir>,
+    pub(super) pool: Pool,
+    pub(super) sink: BlockSink<'r>,
+    pub(super) log: MetadataLogWriter<'r>,
+    pub(super) chunker: Chunker,
+    pub(super) links: Links,
+    pub(super) owners: OwnerNames,
+    pub(super) entries: StatusCounts,
+    pub(super) source_bytes: u64,
+    /// How many bytes of blocks were stored at the last checkpoint.
+    pub(super) safe_bytes: u64,
+}
+
+impl<'r> Run<'r> {
+    pub(super) fn start(
+        options: &'r BackupOptions,
+        outside: Outside<'r>,
+        state: State<'r>,
+        names: Box<Names>,
+    ) -> Result<Self> {
+        let filter = Arc::new(options.filter.clone());
+        let stored = outside.started.as_second();
+        let mtime = u64::try_from(stored).context("the clock stands before 1970")?;
+        let (group, bytes) = (SegmentGroup::Metadata, options.segment_bytes);
+        let metadata = SegmentWriter::new(group, Arc::clone(&filter), bytes, mtime);
+        let old = OldLogOptions {
+            local: state.local,
+            scheme: &options.scheme,
+            renew_all: options.full_metadata || options.reread,
+            monitor: outside.monitor,
+        };
+        let log = MetadataLogWriter::new(metadata, &old)?;
+        tell_what_is_missing(&log, &state.database, options, outside.monitor)?;
+        Ok(Self {
+            options,
+            outside,
+            pool: Pool::start(Arc::clone(&state.store), options.jobs, names),
+            store: Arc::clone(&state.store),
+            sink: BlockSink::new(state, options.deduplicate, filter, bytes, stored),
+            log,
+            chunker: Chunker::new(),
+            links: Links::default(),
+            owners: OwnerNames::default(),
+            entries: StatusCounts::default(),
+            source_bytes: 0,
+            safe_bytes: 0,
+        })
+    }
+
+    /// Backs up one path.
+    pub(super) fn visit(&mut self, found: &Found<'_>) -> Result<()> {
+        self.decide(found)?;
+        // Behind the work, not before it: between stat and record nothing should take long.
+        self.pause()
+    }
+
+    fn decide(&mut self, found: &Found<'_>) -> Result<()> {
+        let key = describe::stat_key(&found.stat);
+        let sink = &mut self.sink;
+        let old = self
+            .log
+            .find(&self.pool, found.path, &mut |id| sink.usable(id))?;
+        if let Some(old) = old.filter(|old| self.is_unchanged(old, &key)) {
+            if !old.renew && !old.suspect {
+                return self.keep(found);
+            }
+            if self.renew(found, &old)? {
+                return Ok(());
+            }
+        }
+        if file_type(&found.stat) == SFlag::S_IFREG {
+            return self.visit_file(found, old);
+        }
+        let status = match old {
+            Some(old) if old.key == key => PathStatus::Old,
+            _ => PathStatus::New,
+        };
+        self.record_special(found, status)
+    }
+
+    /// Ends the run if it was told to, and takes a checkpoint if one is due.
+    pub(super) fn pause(&mut self) -> Result<()> {
+        if self.outside.stop.load(Ordering::Relaxed) {
+            return Err(Interrupted.into());
+        }
+        if self.sink.stored_bytes() - self.safe_bytes >= self.options.checkpoint_bytes {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    fn is_unchanged(&self, old: &OldEntry, key: &StatKey) -> bool {
+        !self.options.reread && !old.doubts.volatile && old.key == *key
+    }
+
+    /// Keeps the entry of the last snapshot, stanza and all.
+    fn keep(&mut self, found: &Found<'_>) -> Result<()> {
+        if file_type(&found.stat) == SFlag::S_IFREG {
+            self.source_bytes += u64::try_from(found.stat.st_size).unwrap_or(0);
+        }
+        self.entries.add(PathStatus::Old);
+        self.outside.monitor.path(PathStatus::Old, found.path);
+        self.log.keep(&self.pool)
+    }
+
+    /// Records an unchanged path whose stanza, or the segments that it needs, may be of no more use. `false` if the file has to be
+    /// read for its blocks.
+    fn renew(&mut self, found: &Found<'_>, old: &OldEntry) -> Result<bool> {
+        let remembered = self.log.remembered();
+        let remembered = remembered.context("the stat cache has an entry that makes no sense")?;
+        let (data, lists) = self.are_usable(&remembered)?;
+        if !data {
+            return Ok(false);
+        }
+        if lists && !old.renew {
+            return self.keep(found).map(|()| true);
+        }
+        let Some(contents) = remembered.contents else {
+            return self.record_special(found, PathStatus::Old).map(|()| true);
+        };
+        let entry = describe::regular(found.path, &found.stat, contents, &mut self.owners);
+        let xattrs = describe::xattrs_by_name(found.parent, found.name);
+        self.record(entry, xattrs, &found.stat, PathStatus::Old, false)?;
+        Ok(true)
+    }
+
+    /// Tells whether the blocks, and whether the lists of references of a file may be referred to.
+    fn are_usable(&mut self, remembered: &Remembered) -> Result<(bool, bool)> {
+        let (mut data, mut lists) = (true, true);
+        for reference in remembered.contents.iter().flat_map(|c| &c.data) {
+            if let DataRef::Object(object) = reference {
+                data &= self.sink.usable(object.object.segment)?;
+            }
+        }
+        for list in &remembered.lists {
+            lists &= self.sink.usable(list.segment)?;
+        }
+        Ok((data, lists))
+    }
+
+    fn record_special(&mut self, found: &Found<'_>, status: PathStatus) -> Result<()> {
+        match describe::special(found, &mut self.owners) {
+            Ok(entry) => {
+                let xattrs = describe::xattrs_by_name(found.parent, found.name);
+                self.record(entry, xattrs, &found.stat, status, false)
+            }
+            Err(reason) => {
+                self.outside.monitor.problem(found.path.as_bytes(), reason);
+                Ok(())
+            }
+        }
+    }
+
+    /// Appends an entry to the log. `stat` is what it was made from; `unstable` whether the file changed while it was read.
+    pub(super) fn record(
+        &mut self,
+        mut entry: Entry,
+        read: ReadXattrs,
+        stat: &FileStat,
+        status: PathStatus,
+        unstable: bool,
+    ) -> Result<()> {
+        let monitor = self.outside.monitor;
+        if let Some(reason) = read.problem {
+            monitor.problem(entry.path.as_bytes(), reason);
+        }
+        entry.xattrs = read.xattrs;
+        let lengths = entry
+            .xattrs
+            .iter()
+            .map(|(name, value)| name.len() + value.len());
+        let xattr_bytes: usize = lengths.sum();
+        if xattr_bytes > XATTR_BYTES_MAX {
+            let reason = format!(
+                "its extended attributes are left out: {xattr_bytes} bytes, at most {XATTR_BYTES_MAX} can be stored"
+            );
+            monitor.problem(entry.path.as_bytes(), reason);
+            entry.xattrs.clear();
+        }
+        if let EntryKind::File(contents) = &entry.kind {
+            self.source_bytes += contents.size;
+        }
+        self.entries.add(status);
+        monitor.path(status, &entry.path);
+        let volatile = match entry.kind {
+            EntryKind::File(_) => entry.volatile,
+            _ => self.is_racy(stat),
+        };
+        let doubts = Doubts { volatile, unstable };
+        self.log
+            .append(&self.pool, &entry, describe::stat_key(stat), doubts)
+    }
+
+    /// A file that changed in the second of its reading could change again without a trace in its times.
+    pub(super) fn is_racy(&self, stat: &FileStat) -> bool {
+        let time = |seconds, nanoseconds| describe::time(seconds, nanoseconds);
+        let latest =
+            time(stat.st_mtime, stat.st_mtime_nsec).max(time(stat.st_ctime, stat.st_ctime_nsec));
+        latest.seconds >= self.outside.clock.now().as_second() - 1
+    }
+}
+
+/// Says what a run cannot know: the same as in a first run, but after a first run it costs time and room.
+fn tell_what_is_missing(
+    log: &MetadataLogWriter<'_>,
+    database: &Database,
+    options: &BackupOptions,
+    monitor: &Counter<'_>,
+) -> Result<()> {
+    let snapshots = database.snapshots()?;
+    let scheme_known = snapshots.iter().any(|name| name.scheme() == options.scheme);
+    if log.has_old() && snapshots.is_empty() {
+        monitor.note("the local database is new: blocks of earlier snapshots are stored again");
+    } else if !log.has_old() && scheme_known {
+        monitor.note("there is no stat cache: every file is read");
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! Which segments of earlier runs this run may refer to.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+
+use crate::format::object_ref::SegmentId;
+use crate::local::database::Database;
+use crate::store::catalog::split_segment_file;
+use crate::store::dir::StoreDir;
+
+/// Remembers for each segment that came up whether it may be referred to; 40 bytes for each.
+pub(super) struct Segments {
+    store: Arc<StoreDir>,
+    usable: HashMap<SegmentId, bool>,
+}
+
+impl Segments {
+    pub(super) fn new(store: Arc<StoreDir>) -> Self {
+        Self {
+            store,
+            usable: HashMap::new(),
+        }
+    }
+
+    /// Takes note of a segment that this run writes.
+    pub(super) fn add_own(&mut self, id: SegmentId) {
+        self.usable.insert(id, true);
+    }
+
+    /// Tells whether a segment may be referred to: not if it has expired, or if the database does not know it.
+    ///
+    /// Makes sure, once a run for each segment and without opening it, that it is still in the store: a database of another store,
+    /// or one that outlived its segments, must not lead to a snapshot that cannot be restored.
+    pub(super) fn usable(&mut self, database: &Database, id: SegmentId) -> Result<bool> {
+        if let Some(&usable) = self.usable.get(&id) {
+            return Ok(usable);
+        }
+        let usable = match database.segment(id)? {
+            Some(segment) if segment.expired.is_none() && segment.checksum.is_some() => {
+                self.ensure_present(id, &segment.file, segment.disk_bytes)?;
+                true
+            }
+            _ => false,
+        };
+        self.usable.insert(id, usable);
+        Ok(usable)
+    }
+
+    fn ensure_present(&self, id: SegmentId, file: &str, disk_bytes: Option<u64>) -> Result<()> {
+        if split_segment_file(file).is_none_or(|(named, _)| named != id) {
+            bail!("the local database is damaged: it calls the file of segment {id} {file}");
+        }
+        let there = self.store.size(file)?;
+        if there.is_some() && there == disk_bytes {
+            return Ok(());
+        }
+        let state = if there.is_none() {
+            "is not"
+        } else {
+            "does not have its size"
+        };
+        bail!(
+            "the local state names {file}, which {state} in {}: use the --localdb that belongs to this store, or move its \
+             localdb.sqlite away to start without it",
+            self.store.path().display()
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! What a run counts: entries by what became of them, and bytes by segment group.
+
+use std::collections::BTreeMap;
+
+use crate::format::segment_group::SegmentGroup;
+use crate::monitor::PathStatus;
+use crate::store::pool::PublishedSegment;
+
+/// Number of entries by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatusCounts {
+    /// `[new]`.
+    pub new: u64,
+    /// `[old]`.
+    pub old: u64,
+    /// `[partial]`.
+    pub partial: u64,
+    /// `[repack]`.
+    pub repack: u64,
+    /// `[sub-file]`.
+    pub sub_file: u64,
+}
+
+impl StatusCounts {
+    pub(super) fn add(&mut self, status: PathStatus) {
+        *match status {
+            PathStatus::New => &mut self.new,
+            PathStatus::Partial => &mut self.partial,
+            PathStatus::Repack => &mut self.repack,
+            PathStatus::SubFile => &mut self.sub_file,
+            PathStatus::Old | PathStatus::Restored => &mut self.old,
+        } += 1;
+    }
+
+    /// Returns the number of all entries.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.new + self.old + self.partial + self.repack + self.sub_file
+    }
+}
+
+/// What was published of one segment group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Number of segments.
+    pub segments: u64,
+    /// Bytes of objects, before the filter.
+    pub data_bytes: u64,
+    /// Bytes of segments, after the filter.
+    pub disk_bytes: u64,
+}
+
+/// What was published, by segment group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupTotals(BTreeMap<SegmentGroup, Written>);
+
+impl GroupTotals {
+    pub(super) fn add(&mut self, published: &PublishedSegment) {
+        let written = self.0.entry(published.group).or_default();
+        written.segments += 1;
+        written.data_bytes += published.data_bytes;
+        written.disk_bytes += published.disk_bytes;
+    }
+
+    /// Returns the groups of which something was written.
+    pub fn iter(&self) -> impl Iterator<Item = (SegmentGroup, Written)> {
+        self.0.iter().map(|(&group, &written)| (group, written))
+    }
+
+    /// Returns the sum over all groups.
+    #[must_use]
+    pub fn total(&self) -> Written {
+        self.0
+            .values()
+            .fold(Written::default(), |sum, written| Written {
+                segments: sum.segments + written.segments,
+                data_bytes: sum.data_bytes + written.data_bytes,
+                disk_bytes: sum.disk_bytes + written.disk_bytes,
+            })
+    }
+
+    /// Returns the bytes of the metadata log, before the filter.
+    #[must_use]
+    pub fn metadata_bytes(&self) -> u64 {
+        self.0
+            .get(&SegmentGroup::Metadata)
+            .map_or(0, |written| written.data_bytes)
+    }
+
+    /// Returns the bytes of blocks that the store did not have, before the filter.
+    #[must_use]
+    pub fn new_data_bytes(&self) -> u64 {
+        self.0
+            .get(&SegmentGroup::Data)
+            .map_or(0, |written| written.data_bytes)
+    }
+}
+
+/// What became of the blocks of one file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct BlockCounts {
+    /// Were written for the first time.
+    pub(super) new: u64,
+    /// Were in the store.
+    pub(super) old: u64,
+    /// Were written again because their segment had expired.
+    pub(super) repacked: u64,
+    /// Were written as far as the previous version does not have their bytes.
+    pub(super) sub_file: u64,
+}
+
+impl BlockCounts {
+    pub(super) fn status(self) -> PathStatus {
+        match self {
+            Self { sub_file: 1.., .. } => PathStatus::SubFile,
+            Self {
+                new: 1..,
+                old: 0,
+                repacked: 0,
+                ..
+            } => PathStatus::New,
+            Self { new: 1.., .. } => PathStatus::Partial,
+            Self { repacked: 1.., .. } => PathStatus::Repack,
+            _ => PathStatus::Old,
+        }
+    }
+}

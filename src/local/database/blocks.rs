@@ -1,0 +1,91 @@
+//! The block index: which blocks the store holds, in which objects; and the page digests that sub-file increments need.
+
+use anyhow::{Context, Result};
+use rusqlite::{OptionalExtension, params};
+
+use super::Database;
+use crate::format::object_ref::{ObjectId, SegmentId};
+
+/// The identity of a block: 256 bits of BLAKE3.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BlockDigest([u8; 32]);
+
+impl BlockDigest {
+    /// Computes the identity of a block's bytes.
+    #[must_use]
+    pub fn of(block: &[u8]) -> Self {
+        Self(*blake3::hash(block).as_bytes())
+    }
+}
+
+/// A block that the store holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownBlock {
+    /// The object that is exactly the block.
+    pub object: ObjectId,
+    /// When the block was first stored, in seconds since 1970; unknown for blocks of the oldest databases.
+    pub stored: Option<i64>,
+    /// The age class of its segment if that has expired: then the object may not be referred to again.
+    pub expired: Option<u32>,
+}
+
+impl Database {
+    /// Returns where the block of `length` bytes with this identity is, if it is known.
+    pub fn find(&self, digest: &BlockDigest, length: u32) -> Result<Option<KnownBlock>> {
+        let sql = "SELECT uuid, sequence, coalesce(block.stored, segment.stored), expired \
+            FROM block JOIN segment ON segment.id = block.segment WHERE digest = ?1 AND length = ?2";
+        let mut statement = self.sql(self.connection.prepare_cached(sql))?;
+        let found = statement.query_row(params![digest.0, length], |row| {
+            Ok(KnownBlock {
+                object: ObjectId {
+                    segment: SegmentId::from_bytes(row.get(0)?),
+                    sequence: row.get(1)?,
+                },
+                stored: row.get(2)?,
+                expired: row.get::<_, Option<i64>>(3)?.map(super::age_class),
+            })
+        });
+        self.sql(found.optional())
+    }
+
+    /// Remembers that `object`, in a segment added before, is exactly this block; `stored` if that is older than the segment, in
+    /// seconds since 1970. An earlier place of the block is forgotten.
+    pub fn add_block(
+        &self,
+        digest: &BlockDigest,
+        length: u32,
+        object: ObjectId,
+        stored: Option<i64>,
+    ) -> Result<()> {
+        let segment = self.row_id(object)?;
+        let sql = "INSERT OR REPLACE INTO block (digest, length, segment, sequence, stored) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let mut statement = self.sql(self.connection.prepare_cached(sql))?;
+        let row = params![digest.0, length, segment, object.sequence, stored];
+        self.sql(statement.execute(row)).map(drop)
+    }
+
+    /// Remembers the page digests of an object of `length` bytes, in a segment added before.
+    pub fn add_signature(&self, object: ObjectId, length: u32, pages: &[u8]) -> Result<()> {
+        let segment = self.row_id(object)?;
+        let sql =
+            "INSERT INTO signature (segment, sequence, length, pages) VALUES (?1, ?2, ?3, ?4)";
+        let mut statement = self.sql(self.connection.prepare_cached(sql))?;
+        self.sql(statement.execute(params![segment, object.sequence, length, pages]))
+            .map(drop)
+    }
+
+    /// Returns length and page digests of an object whose segment has not expired, if it has any.
+    pub fn signature(&self, object: ObjectId) -> Result<Option<(u32, Vec<u8>)>> {
+        let sql = "SELECT length, pages FROM signature JOIN segment ON segment.id = signature.segment \
+            WHERE uuid = ?1 AND sequence = ?2 AND expired IS NULL";
+        let mut statement = self.sql(self.connection.prepare_cached(sql))?;
+        let key = params![object.segment.as_bytes(), object.sequence];
+        let found = statement.query_row(key, |row| Ok((row.get(0)?, row.get(1)?)));
+        self.sql(found.optional())
+    }
+
+    fn row_id(&self, object: ObjectId) -> Result<i64> {
+        let id = self.row_ids.get(&object.segment).copied();
+        id.context("a block of a segment that was never added")
+    }
+}

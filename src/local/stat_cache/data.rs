@@ -1,0 +1,140 @@
+//! The references of one file in a block of the stat cache: two to six bytes each where the text form has fifty.
+
+use super::block::{SegmentUse, list};
+use super::code::{Source, put};
+use crate::format::BLOCK_BYTES;
+use crate::format::checksum::{Algorithm, Checksum};
+use crate::format::entry::FileContents;
+use crate::format::object_ref::{DataRef, ObjectId, ObjectRef, SegmentId, Slice};
+
+const ZERO: u8 = 0;
+const WHOLE: u8 = 1;
+const PART: u8 = 2;
+const SHAPE: u8 = 3;
+/// The object follows that of the reference before, in the same segment.
+const NEXT: u8 = 4;
+/// The length is that of a full block.
+const FULL: u8 = 8;
+/// The length is all that the file's size leaves.
+const REST: u8 = 16;
+
+const SHA1_BYTES: usize = 20;
+
+/// Writes contents; `index` gives segments their numbers in the block. Contents made by pileus have a SHA-1 checksum, data
+/// references without one, and no `@reference`: long lists are made anew for each log, and `lists` says where they are.
+pub(super) fn encode_contents(
+    contents: &FileContents,
+    lists: &[SegmentUse],
+    index: &mut dyn FnMut(SegmentId) -> u32,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(SHA1_BYTES + 8 + 4 * contents.data.len());
+    let checksum = contents
+        .checksum
+        .as_ref()
+        .expect("contents that were read have a checksum");
+    out.extend_from_slice(&checksum.padded_digest()[..SHA1_BYTES]);
+    put(&mut out, lists.len() as u64);
+    for used in lists {
+        put(&mut out, index(used.segment).into());
+        put(&mut out, used.bytes);
+    }
+    put(&mut out, contents.data.len() as u64);
+    let mut previous = None;
+    let mut left = contents.size;
+    for reference in &contents.data {
+        let length = reference.length().unwrap_or(0);
+        let implied = if length == left {
+            REST
+        } else if length == BLOCK_BYTES as u64 {
+            FULL
+        } else {
+            0
+        };
+        left = left.saturating_sub(length);
+        match reference {
+            DataRef::Zero(_) => out.push(ZERO | implied),
+            DataRef::Object(object) | DataRef::Indirect(object) => {
+                let next = previous == Some(object.object);
+                let part = match object.slice {
+                    Slice::Part { start, .. } => Some(start),
+                    _ => None,
+                };
+                let shape = if part.is_some() { PART } else { WHOLE };
+                out.push(shape | implied | if next { NEXT } else { 0 });
+                if !next {
+                    put(&mut out, index(object.object.segment).into());
+                    put(&mut out, object.object.sequence.into());
+                }
+                if let Some(start) = part {
+                    put(&mut out, start);
+                }
+                previous = successor(object.object);
+            }
+        }
+        if implied == 0 {
+            put(&mut out, length);
+        }
+    }
+    out
+}
+
+/// Reads contents of a file of `size` bytes; `segments` are those of the block.
+pub(super) fn decode_contents(
+    source: &mut Source<'_>,
+    segments: &[SegmentUse],
+    size: u64,
+) -> Option<(FileContents, Vec<SegmentUse>)> {
+    let segment = |index: u64| Some(segments.get(usize::try_from(index).ok()?)?.segment);
+    let mut digest = [0; 32];
+    digest[..SHA1_BYTES].copy_from_slice(source.take(SHA1_BYTES)?);
+    let lists = list(source, |source| {
+        let segment = segment(source.number()?)?;
+        let bytes = source.number()?;
+        Some(SegmentUse { segment, bytes })
+    })?;
+    let mut previous = None;
+    let mut left = size;
+    let data = list(source, |source| {
+        let [tag] = source.array()?;
+        let object = match (tag & SHAPE, tag & NEXT) {
+            (ZERO, _) => None,
+            (_, NEXT) => Some(previous?),
+            _ => Some(ObjectId {
+                segment: segment(source.number()?)?,
+                sequence: source.small()?,
+            }),
+        };
+        let start = match tag & SHAPE {
+            PART => Some(source.number()?),
+            _ => None,
+        };
+        let length = match tag & (FULL | REST) {
+            0 => source.number()?,
+            FULL => BLOCK_BYTES as u64,
+            _ => left,
+        };
+        left = left.checked_sub(length)?;
+        let Some(object) = object else {
+            return Some(DataRef::Zero(length));
+        };
+        previous = successor(object);
+        let slice = start.map_or(Slice::First(length), |start| Slice::Part { start, length });
+        Some(DataRef::Object(ObjectRef {
+            object,
+            checksum: None,
+            slice,
+        }))
+    })?;
+    let checksum = Some(Checksum::from_padded_digest(Algorithm::Sha1, digest));
+    let contents = FileContents {
+        size,
+        checksum,
+        data,
+    };
+    Some((contents, lists))
+}
+
+fn successor(object: ObjectId) -> Option<ObjectId> {
+    let sequence = object.sequence.checked_add(1)?;
+    Some(ObjectId { sequence, ..object })
+}

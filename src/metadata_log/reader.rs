@@ -1,0 +1,154 @@
+//! Reads a metadata log: follows references three deep, as every reader of the lineage does.
+
+use crate::format::entry::{Entry, stanza_path};
+use crate::format::object_ref::{ObjectId, ObjectRef};
+use crate::format::stanza::{LogItem, LogItems, Stanza};
+use crate::store::object_cache::ObjectCache;
+
+/// Most bytes of an unusable name that are repeated in a message.
+const SHOWN_BYTES: usize = 200;
+
+/// Deepest nesting of references, the root counted: root, piece, reused piece.
+const DEPTH_MAX: usize = 3;
+
+/// Most bytes of a log that are read without finding an entry: what leads nowhere has to end.
+const FRUITLESS_BYTES_MAX: usize = 256 << 20;
+
+/// A part of a metadata log that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogError {
+    /// The path of the entry, or the object, as bytes.
+    pub subject: Vec<u8>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Reads the entries of a metadata log in the order they stand.
+pub struct MetadataLogReader<'a, 'c> {
+    objects: &'a mut ObjectCache<'c>,
+    stack: Vec<Open>,
+    next: Option<ObjectRef>,
+    fruitless_bytes: usize,
+    visited: Option<&'a mut dyn FnMut(&ObjectRef)>,
+}
+
+/// An object that is being read.
+struct Open {
+    object: ObjectId,
+    text: Vec<u8>,
+    position: usize,
+}
+
+impl<'a, 'c> MetadataLogReader<'a, 'c> {
+    /// Starts at the root that a descriptor names.
+    pub fn new(objects: &'a mut ObjectCache<'c>, root: ObjectRef) -> Self {
+        Self {
+            objects,
+            stack: Vec::new(),
+            next: Some(root),
+            fruitless_bytes: 0,
+            visited: None,
+        }
+    }
+
+    /// Calls `visited` with the reference of every object of the log, the root first.
+    #[must_use]
+    pub fn watch(self, visited: &'a mut dyn FnMut(&ObjectRef)) -> Self {
+        Self {
+            visited: Some(visited),
+            ..self
+        }
+    }
+
+    fn descend(&mut self, reference: &ObjectRef) -> Result<(), LogError> {
+        let error = |reason| LogError {
+            subject: reference.object.to_string().into_bytes(),
+            reason,
+        };
+        if self
+            .stack
+            .iter()
+            .any(|open| open.object == reference.object)
+        {
+            return Err(error(
+                "this part of the metadata log is nested in itself".to_owned(),
+            ));
+        }
+        if self.stack.len() >= DEPTH_MAX {
+            return Err(error(format!(
+                "metadata references are nested more than {DEPTH_MAX} deep"
+            )));
+        }
+        if let Some(visited) = &mut self.visited {
+            visited(reference);
+        }
+        let text = self
+            .objects
+            .get(reference)
+            .map_err(|e| error(format!("part of the metadata log is lost: {e:#}")))?;
+        self.fruitless_bytes += text.len();
+        if self.fruitless_bytes > FRUITLESS_BYTES_MAX {
+            self.stack.clear();
+            return Err(error(
+                "the metadata log leads nowhere; the rest of it is left out".to_owned(),
+            ));
+        }
+        self.stack.push(Open {
+            object: reference.object,
+            text,
+            position: 0,
+        });
+        Ok(())
+    }
+}
+
+impl Iterator for MetadataLogReader<'_, '_> {
+    type Item = Result<Entry, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(reference) = self.next.take()
+                && let Err(error) = self.descend(&reference)
+            {
+                return Some(Err(error));
+            }
+            let open = self.stack.last_mut()?;
+            let mut items = LogItems::new(&open.text[open.position..]);
+            let item = items.next();
+            open.position = open.text.len() - items.rest().len();
+            match item {
+                None => drop(self.stack.pop()),
+                Some(Ok(LogItem::Reference(reference))) => self.next = Some(reference),
+                Some(Ok(LogItem::Stanza(stanza))) => {
+                    self.fruitless_bytes = 0;
+                    return Some(interpret(&stanza));
+                }
+                Some(Err(e)) => {
+                    return Some(Err(LogError {
+                        subject: b"metadata log".to_vec(),
+                        reason: e.to_string(),
+                    }));
+                }
+            }
+        }
+    }
+}
+
+fn interpret(stanza: &Stanza<'_>) -> Result<Entry, LogError> {
+    Entry::from_stanza(stanza).map_err(|e| {
+        let named = || {
+            stanza
+                .get("name")
+                .or_else(|| stanza.get("path"))
+                .unwrap_or(b"metadata log")
+        };
+        let subject = match stanza_path(stanza) {
+            Ok(path) => path.as_bytes().to_vec(),
+            Err(_) => named().iter().take(SHOWN_BYTES).copied().collect(),
+        };
+        LogError {
+            subject,
+            reason: format!("cannot use its entry: {e}"),
+        }
+    })
+}
