@@ -10,13 +10,15 @@ use anyhow::Result;
 
 use super::block_sink::BlockSink;
 use super::sub_file::{Candidate, Cut, Matcher};
+use crate::format::BLOCK_BYTES;
 use crate::format::entry::FileContents;
 use crate::format::object_ref::{DataRef, ObjectId};
 use crate::local::signature::Signature;
 
-/// Objects of the previous version that are looked at before and behind the one that is expected next.
-const BEFORE: usize = 2;
-const BEHIND: usize = 8;
+/// How far before and behind the expected place in the previous version its objects are looked at, in bytes. Behind, it is a bit more
+/// than the window of the new version.
+const BEFORE_BYTES: u64 = 2 << 20;
+const BEHIND_BYTES: u64 = 4 << 20;
 
 /// Objects that are looked at behind a known block of a file without a known version.
 const FOLLOWING: u32 = 4;
@@ -25,8 +27,10 @@ const FOLLOWING: u32 = 4;
 pub(super) struct Previous {
     /// Offset in the file and object of each reference, in the file's order.
     objects: Vec<(u64, ObjectId)>,
-    /// Index of the object that should come next.
-    next: usize,
+    /// Length of the previous version.
+    length: u64,
+    /// Offset in it of what should come next.
+    expected: u64,
     /// The object that the last known block is, for files without a known version.
     last: Option<ObjectId>,
     matcher: Matcher,
@@ -45,7 +49,8 @@ impl Previous {
         }
         Self {
             objects,
-            next: 0,
+            length: offset,
+            expected: 0,
             last: None,
             matcher: Matcher::new(),
         }
@@ -54,15 +59,17 @@ impl Previous {
     /// Takes note that the new version goes on behind this object.
     pub(super) fn pass(&mut self, object: ObjectId) {
         self.last = Some(object);
-        let near = self.near(self.next);
+        let near = self.near(self.expected);
         let begin = near.start;
-        if let Some(index) = self.objects[near].iter().rposition(|&(_, o)| o == object) {
-            self.next = begin + index + 1;
+        let index = self.objects[near].iter().rposition(|&(_, o)| o == object);
+        if let Some(index) = index {
+            let behind = self.objects.get(begin + index + 1);
+            self.expected = behind.map_or(self.length, |&(offset, _)| offset);
         }
     }
 
-    /// Cuts the data at `offset` of the new version into what the store has and what it has not; none if nothing of it may be in
-    /// the previous version.
+    /// Cuts the data at `offset` of the new version into what the store has and what it has not; none if that is no better than a
+    /// whole block.
     pub(super) fn cut(
         &mut self,
         sink: &mut BlockSink<'_>,
@@ -74,12 +81,13 @@ impl Previous {
             return Ok(None);
         }
         let cut = self.matcher.cut(data);
-        Ok(Some(cut).filter(|cut| cut.has_copies() && !cut.is_fragmented()))
+        // Even without copies: where it ends, whole blocks may follow.
+        let ends_elsewhere = cut.consumed_bytes != data.len().min(BLOCK_BYTES);
+        Ok(Some(cut).filter(|cut| cut.has_copies() || ends_elsewhere))
     }
 
     fn load(&mut self, sink: &mut BlockSink<'_>, offset: u64) -> Result<()> {
-        let at_offset = self.objects.partition_point(|&(begin, _)| begin < offset);
-        let mut wanted: Vec<_> = [self.near(at_offset), self.near(self.next)]
+        let mut wanted: Vec<_> = [self.near(offset), self.near(self.expected)]
             .into_iter()
             .flat_map(|near| &self.objects[near])
             .map(|&(_, object)| object)
@@ -109,8 +117,11 @@ impl Previous {
         Ok(())
     }
 
-    fn near(&self, index: usize) -> Range<usize> {
-        let end = (index + BEHIND).min(self.objects.len());
-        index.saturating_sub(BEFORE).min(end)..end
+    /// Returns the indexes of the objects near an offset in the previous version.
+    fn near(&self, offset: u64) -> Range<usize> {
+        let begin = offset.saturating_sub(BEFORE_BYTES);
+        let end = offset.saturating_add(BEHIND_BYTES);
+        let at = |wanted| self.objects.partition_point(|&(offset, _)| offset < wanted);
+        at(begin)..at(end)
     }
 }

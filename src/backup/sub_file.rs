@@ -106,7 +106,7 @@ impl Cut {
     }
 
     /// Tells whether the spans are so short that the data had better be stored anew.
-    pub(super) fn is_fragmented(&self) -> bool {
+    fn is_fragmented(&self) -> bool {
         self.spans.len() > 1 && self.consumed_bytes < self.spans.len() * SPAN_BYTES_MIN
     }
 
