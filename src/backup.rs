@@ -20,6 +20,7 @@ mod comparison;
 mod contents;
 mod describe;
 mod links;
+mod look_ahead;
 mod names;
 mod previous;
 mod publish;
@@ -163,9 +164,11 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         comparison: catalog.as_ref().map(compare).transpose()?,
     };
     let mut run = Run::start(options, outside, state, surroundings.names)?;
-    let report = match scanner.scan(&mut |found| run.visit(found)) {
+    let walked = look_ahead::scan(scanner, surroundings.clock, &mut |found| run.visit(found));
+    let report = match walked {
         Err(error) if error.is::<run::Interrupted>() => run.interrupt(),
-        walked => walked.and_then(|()| run.finish()),
+        Ok(()) => run.finish(),
+        Err(error) => Err(error),
     };
     drop(lock);
     report

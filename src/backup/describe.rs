@@ -13,7 +13,8 @@ use nix::sys::stat::{FileStat, SFlag, major, minor};
 use nix::unistd::{Gid, Group, Uid, User};
 use xattr::FileExt;
 
-use super::scan::{Found, file_type};
+use super::look_ahead::Found;
+use super::scan::file_type;
 use crate::format::entry::{DeviceNumber, Entry, EntryKind, FileContents, FileTime, Owner, Xattr};
 use crate::format::escape;
 use crate::format::path::EntryPath;

@@ -9,15 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use jiff::Timestamp;
-use nix::sys::stat::{FileStat, SFlag};
+use jiff::{SignedDuration, Timestamp};
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{FileStat, SFlag, fstatat};
 
 use super::block_sink::BlockSink;
 use super::comparison::Comparison;
 use super::contents::Chunker;
 use super::describe::{self, OwnerNames, ReadXattrs};
 use super::links::Links;
-use super::scan::{Found, file_type};
+use super::look_ahead::Found;
+use super::scan::file_type;
 use super::tally::StatusCounts;
 use super::{BackupOptions, Clock};
 use crate::format::entry::{Entry, EntryKind};
@@ -33,6 +35,9 @@ use crate::store::segment_writer::SegmentWriter;
 
 /// Most bytes of extended attributes of one file: an entry has to fit in an object with room to spare.
 const XATTR_BYTES_MAX: usize = 1 << 20;
+
+/// When a look at a path is old: much longer than the scan runs ahead unless a large file comes between.
+const OLD_LOOK: SignedDuration = SignedDuration::from_millis(100);
 
 /// The run was told to end early.
 #[derive(Debug)]
@@ -78,6 +83,8 @@ pub(super) struct Run<'r> {
     pub(super) owners: OwnerNames,
     pub(super) entries: StatusCounts,
     pub(super) source_bytes: u64,
+    /// When the present path was looked at, or a moment before.
+    seen: Timestamp,
     /// How many bytes of blocks were stored at the last checkpoint.
     pub(super) safe_bytes: u64,
 }
@@ -114,18 +121,44 @@ impl<'r> Run<'r> {
             owners: OwnerNames::default(),
             entries: StatusCounts::default(),
             source_bytes: 0,
+            seen: outside.started,
             safe_bytes: 0,
         })
     }
 
     /// Backs up one path.
     pub(super) fn visit(&mut self, found: &Found<'_>) -> Result<()> {
-        self.decide(found)?;
+        match self.look_again(found) {
+            Ok(found) => self.decide(&found)?,
+            Err(reason) => self.outside.monitor.problem(found.path.as_bytes(), reason),
+        }
         // Behind the work, not before it: between stat and record nothing should take long.
         self.pause()
     }
 
+    /// Looks at a path again if what the scan saw of it is old by now. Directories stay what they were when they were listed.
+    fn look_again<'f>(&self, found: &Found<'f>) -> Result<Found<'f>, &'static str> {
+        let now = self.outside.clock.now();
+        let is_recent = now.duration_since(found.seen) < OLD_LOOK;
+        if is_recent || file_type(&found.stat) == SFlag::S_IFDIR {
+            return Ok(*found);
+        }
+        let stat = fstatat(found.parent, found.name, AtFlags::AT_SYMLINK_NOFOLLOW);
+        match stat {
+            Ok(stat) if file_type(&stat) == SFlag::S_IFDIR => {
+                Err("became a directory while it was being backed up; it is left out")
+            }
+            Ok(stat) => Ok(Found {
+                stat,
+                seen: now,
+                ..*found
+            }),
+            Err(_) => Err("vanished while it was being backed up"),
+        }
+    }
+
     fn decide(&mut self, found: &Found<'_>) -> Result<()> {
+        self.seen = found.seen;
         let key = describe::stat_key(&found.stat);
         let sink = &mut self.sink;
         let old = self
@@ -255,7 +288,7 @@ impl<'r> Run<'r> {
         monitor.path(status, &entry.path);
         let volatile = match entry.kind {
             EntryKind::File(_) => entry.volatile,
-            _ => self.is_racy(stat),
+            _ => is_racy_at(stat, self.seen),
         };
         let doubts = Doubts { volatile, unstable };
         self.log
@@ -264,11 +297,15 @@ impl<'r> Run<'r> {
 
     /// A file that changed in the second of its reading could change again without a trace in its times.
     pub(super) fn is_racy(&self, stat: &FileStat) -> bool {
-        let time = |seconds, nanoseconds| describe::time(seconds, nanoseconds);
-        let latest =
-            time(stat.st_mtime, stat.st_mtime_nsec).max(time(stat.st_ctime, stat.st_ctime_nsec));
-        latest.seconds >= self.outside.clock.now().as_second() - 1
+        is_racy_at(stat, self.outside.clock.now())
     }
+}
+
+/// Tells whether a file changed in the second before `moment`, at which it was looked at, or later.
+fn is_racy_at(stat: &FileStat, moment: Timestamp) -> bool {
+    let latest = describe::time(stat.st_mtime, stat.st_mtime_nsec)
+        .max(describe::time(stat.st_ctime, stat.st_ctime_nsec));
+    latest.seconds >= moment.as_second() - 1
 }
 
 /// Says what a run cannot know: the same as in a first run, but after a first run it costs time and room.

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -27,15 +28,24 @@ use crate::monitor::Counter;
 const OPEN_DIRECTORIES_MAX: usize = 64;
 
 /// A path that exists, as the scan found it.
-pub(super) struct Found<'s> {
+pub(super) struct Seen<'s> {
     /// Its path as stored.
     pub path: &'s EntryPath,
     /// The directory it is in.
-    pub parent: BorrowedFd<'s>,
-    /// Its name in that directory.
-    pub name: &'s [u8],
+    pub parent: &'s Arc<OwnedFd>,
+    /// How to name it there.
+    pub called: Called,
     /// What `fstatat` said, symbolic links not followed (except for directories above a source).
     pub stat: FileStat,
+}
+
+/// How a path is named relative to the directory that it was found in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Called {
+    /// By the last component of its path.
+    ByItsName,
+    /// `.`: it is that directory, whose name in the directory above may be that of a link.
+    Itself,
 }
 
 /// A directory whose own files are left out of every backup: the store, and local state.
@@ -47,7 +57,7 @@ pub(super) struct OwnDirectory {
 }
 
 /// Takes every path that was found.
-pub(super) type Visit<'v> = dyn FnMut(&Found<'_>) -> Result<()> + 'v;
+pub(super) type Visit<'v> = dyn FnMut(&Seen<'_>) -> Result<()> + 'v;
 
 /// Walks sources.
 pub(super) struct Scanner<'r> {
@@ -63,7 +73,7 @@ pub(super) struct Scanner<'r> {
 struct Level {
     path: EntryPath,
     /// `None` while too many deeper directories are open.
-    directory: Option<OwnedFd>,
+    directory: Option<Arc<OwnedFd>>,
     identity: (u64, u64),
     names: Names,
     next: usize,
@@ -104,15 +114,17 @@ impl<'r> Scanner<'r> {
             if source.is_scan_root() {
                 self.awaited.borrow_mut().remove(source);
                 let stat = fstat(&base).context("cannot look at the source")?;
-                visit(&Found {
+                let base = Arc::new(OwnedFd::from(base));
+                visit(&Seen {
                     path: source,
-                    parent: base.as_fd(),
-                    name: b".",
+                    parent: &base,
+                    called: Called::Itself,
                     stat,
                 })?;
-                self.walk(source.clone(), base.into(), &stat, visit)?;
+                self.walk(source.clone(), base, &stat, visit)?;
             } else {
-                self.scan_source(base.into(), source, previous, visit)?;
+                let base = Arc::new(OwnedFd::from(base));
+                self.scan_source(base, source, previous, visit)?;
             }
             previous = Some(source);
         }
@@ -140,7 +152,7 @@ impl<'r> Scanner<'r> {
     /// Visits one source, and before it those directories above it that the previous source did not already have.
     fn scan_source(
         &self,
-        base: OwnedFd,
+        base: Arc<OwnedFd>,
         source: &EntryPath,
         previous: Option<&EntryPath>,
         visit: &mut Visit<'_>,
@@ -156,7 +168,8 @@ impl<'r> Scanner<'r> {
             // Links above a source are followed: they are part of how the user named it. What is recorded is the directory.
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
             let opened = openat(&directory, *component, flags, Mode::empty());
-            let (stat, inner) = match opened.and_then(|inner| Ok((fstat(&inner)?, inner))) {
+            let looked = opened.and_then(|inner| Ok((fstat(&inner)?, Arc::new(inner))));
+            let (stat, inner) = match looked {
                 Ok(found) => found,
                 Err(errno) => {
                     self.awaited.borrow_mut().remove(source);
@@ -167,10 +180,10 @@ impl<'r> Scanner<'r> {
             };
             if !previous.is_some_and(|previous| previous.is_within(&path)) {
                 // Named by itself: its name above may be that of a link.
-                visit(&Found {
+                visit(&Seen {
                     path: &path,
-                    parent: inner.as_fd(),
-                    name: b".",
+                    parent: &inner,
+                    called: Called::Itself,
                     stat,
                 })?;
             }
@@ -186,7 +199,7 @@ impl<'r> Scanner<'r> {
     fn walk(
         &self,
         path: EntryPath,
-        directory: OwnedFd,
+        directory: Arc<OwnedFd>,
         stat: &FileStat,
         visit: &mut Visit<'_>,
     ) -> Result<()> {
@@ -215,11 +228,11 @@ impl<'r> Scanner<'r> {
     /// Looks at one name and visits it, unless it is left out; returns a directory to walk into, opened.
     fn visit_name(
         &self,
-        directory: &OwnedFd,
+        directory: &Arc<OwnedFd>,
         name: &[u8],
         path: &EntryPath,
         visit: &mut Visit<'_>,
-    ) -> Result<Option<(FileStat, OwnedFd)>> {
+    ) -> Result<Option<(FileStat, Arc<OwnedFd>)>> {
         let awaited = self.awaited.borrow_mut().remove(path);
         if awaited.is_some() && self.is_own(directory, name) {
             self.monitor
@@ -257,15 +270,15 @@ impl<'r> Scanner<'r> {
                 "{path} is a symbolic link and stored as one: write {path}/ for what is behind it"
             ));
         }
-        visit(&Found {
+        visit(&Seen {
             path,
-            parent: directory.as_fd(),
-            name,
+            parent: directory,
+            called: Called::ByItsName,
             stat,
         })?;
         Ok(if is_directory {
             self.open_directory(directory.as_fd(), name, path, &stat)
-                .map(|inner| (stat, inner))
+                .map(|inner| (stat, Arc::new(inner)))
         } else {
             None
         })
@@ -274,11 +287,11 @@ impl<'r> Scanner<'r> {
     /// Visits the directory that a source named with a `/` at its end leads to.
     fn visit_behind(
         &self,
-        directory: &OwnedFd,
+        directory: &Arc<OwnedFd>,
         name: &[u8],
         path: &EntryPath,
         visit: &mut Visit<'_>,
-    ) -> Result<Option<(FileStat, OwnedFd)>> {
+    ) -> Result<Option<(FileStat, Arc<OwnedFd>)>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let opened = openat(directory, name, flags, Mode::empty());
         match opened.and_then(|inner| Ok((fstat(&inner)?, inner))) {
@@ -288,10 +301,11 @@ impl<'r> Scanner<'r> {
                 Ok(None)
             }
             Ok((stat, inner)) => {
-                visit(&Found {
+                let inner = Arc::new(inner);
+                visit(&Seen {
                     path,
-                    parent: inner.as_fd(),
-                    name: b".",
+                    parent: &inner,
+                    called: Called::Itself,
                     stat,
                 })?;
                 Ok(Some((stat, inner)))
@@ -349,7 +363,7 @@ impl<'r> Scanner<'r> {
         None
     }
 
-    fn list(&self, path: EntryPath, directory: OwnedFd, stat: &FileStat) -> Level {
+    fn list(&self, path: EntryPath, directory: Arc<OwnedFd>, stat: &FileStat) -> Level {
         let identity = identity(stat);
         let own = self
             .own_directories
@@ -384,7 +398,7 @@ impl<'r> Scanner<'r> {
                 .take()
                 .and_then(|lower| open_same(&lower, b"..", level.identity));
             if let Some(directory) = through_parent.or_else(|| open_from_top(levels)) {
-                levels.last_mut().expect("is there").directory = Some(directory);
+                levels.last_mut().expect("is there").directory = Some(Arc::new(directory));
             } else {
                 self.monitor.problem(
                     level.path.as_bytes(),
@@ -406,7 +420,7 @@ fn open_same(parent: &OwnedFd, name: &[u8], expected: (u64, u64)) -> Option<Owne
 /// Opens the lowest directory again by its names from the top one, which is always open.
 fn open_from_top(levels: &[Level]) -> Option<OwnedFd> {
     let (top, below) = levels.split_first()?;
-    let mut directory = top.directory.as_ref()?.try_clone().ok()?;
+    let mut directory = top.directory.as_ref()?.as_fd().try_clone_to_owned().ok()?;
     for level in below {
         directory = open_same(&directory, level.path.split().1, level.identity)?;
     }

@@ -71,6 +71,12 @@ impl EntryPath {
         Ok(stored)
     }
 
+    /// Becomes the path with the bytes of another one, in place.
+    pub(crate) fn copy_from(&mut self, bytes: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Returns the bytes, without a leading `/`.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

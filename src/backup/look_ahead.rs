@@ -1,0 +1,152 @@
+//! Lets the scan run ahead of the rest of a backup, in a thread of its own.
+//!
+//! An unchanged night is little but `fstatat`; looking at the next paths while the conductor decides about the last ones takes the
+//! time of the scan alone. The lead is small and bounded, in paths and in open directories: what was seen long ago may be gone.
+//! A stat that is a little old is as good as a fresh one: what changed after it is found changed by the next run. Only the question
+//! whether a file changed *just before* it was looked at needs the time of that look; and when a large file came between, the conductor
+//! looks again.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use anyhow::{Result, anyhow};
+use jiff::Timestamp;
+use nix::sys::stat::FileStat;
+
+use super::Clock;
+use super::run::Interrupted;
+use super::scan::{Called, Scanner, Seen};
+use crate::format::path::EntryPath;
+
+/// Paths that are handed over at once.
+const BATCH_PATHS: usize = 256;
+
+/// Directories that the paths of a batch may be in; each is an open file.
+const BATCH_DIRECTORIES: usize = 16;
+
+/// Batches that wait for the conductor.
+const BATCHES_AHEAD: usize = 4;
+
+/// A path that the scan found, as the conductor gets it.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'s> {
+    /// Its path as stored.
+    pub path: &'s EntryPath,
+    /// The directory it is in.
+    pub parent: BorrowedFd<'s>,
+    /// Its name in that directory.
+    pub name: &'s [u8],
+    /// What `fstatat` said, symbolic links not followed (except for directories above a source).
+    pub stat: FileStat,
+    /// A moment before it said so.
+    pub seen: Timestamp,
+}
+
+/// Paths that follow one another.
+struct Batch {
+    /// All paths, one after the other.
+    paths: Vec<u8>,
+    directories: Vec<Arc<OwnedFd>>,
+    entries: Vec<BatchEntry>,
+    /// Before the first of them was looked at.
+    begun: Timestamp,
+}
+
+struct BatchEntry {
+    /// Where its path ends in `paths`.
+    path_end: usize,
+    /// Index of its directory.
+    directory: usize,
+    called: Called,
+    stat: FileStat,
+}
+
+/// Scans and calls `visit` for every path in order. An error of `visit` ends the scan.
+pub(super) fn scan(
+    scanner: Scanner<'_>,
+    clock: &dyn Clock,
+    visit: &mut dyn FnMut(&Found<'_>) -> Result<()>,
+) -> Result<()> {
+    thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(BATCHES_AHEAD);
+        let walker = scope.spawn(move || walk(&scanner, clock, &sender));
+        let visited = visit_all(&receiver, visit);
+        // The walker notices that nobody listens any more.
+        drop(receiver);
+        let ended = walker
+            .join()
+            .unwrap_or_else(|_| Err(anyhow!("the scan panicked")));
+        visited.and(ended)
+    })
+}
+
+fn visit_all(
+    batches: &Receiver<Batch>,
+    visit: &mut dyn FnMut(&Found<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut path = EntryPath::scan_root();
+    for batch in batches {
+        let mut path_begin = 0;
+        for entry in &batch.entries {
+            path.copy_from(&batch.paths[path_begin..entry.path_end]);
+            path_begin = entry.path_end;
+            visit(&Found {
+                path: &path,
+                parent: batch.directories[entry.directory].as_fd(),
+                name: match entry.called {
+                    Called::ByItsName => path.split().1,
+                    Called::Itself => b".",
+                },
+                stat: entry.stat,
+                seen: batch.begun,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn walk(scanner: &Scanner<'_>, clock: &dyn Clock, sender: &SyncSender<Batch>) -> Result<()> {
+    let mut batch = Batch::new(clock.now());
+    // Whoever does not listen any more has ended the run, and says why.
+    let send = |batch| sender.send(batch).map_err(|_| Interrupted);
+    scanner.scan(&mut |seen| {
+        batch.push(seen);
+        if batch.is_full() {
+            let full = std::mem::replace(&mut batch, Batch::new(clock.now()));
+            send(full)?;
+        }
+        Ok(())
+    })?;
+    Ok(send(batch)?)
+}
+
+impl Batch {
+    fn new(begun: Timestamp) -> Self {
+        Self {
+            paths: Vec::new(),
+            directories: Vec::new(),
+            entries: Vec::with_capacity(BATCH_PATHS),
+            begun,
+        }
+    }
+
+    fn push(&mut self, seen: &Seen<'_>) {
+        let known = self.directories.last();
+        if known.is_none_or(|last| !Arc::ptr_eq(last, seen.parent)) {
+            self.directories.push(Arc::clone(seen.parent));
+        }
+        self.paths.extend_from_slice(seen.path.as_bytes());
+        self.entries.push(BatchEntry {
+            path_end: self.paths.len(),
+            directory: self.directories.len() - 1,
+            called: seen.called,
+            stat: seen.stat,
+        });
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= BATCH_PATHS || self.directories.len() >= BATCH_DIRECTORIES
+    }
+}
