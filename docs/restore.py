@@ -11,7 +11,7 @@ The format:
 5. Names, link targets and attributes are percent-encoded; numbers are decimal, 0octal or 0xhexadecimal.
 6. A file is all that its `data` refers to, one after the other; there `@reference` is an object with more references.
 
-SNAPSHOT is a name like home-20261121T191822, or else the newest is taken. TARGET may exist; what is in it is never
+SNAPSHOT is a name like home-20261121T191822, or else the newest complete one is taken. TARGET may exist; what is in it is never
 overwritten, and nothing is written outside it. Each problem is a line on standard error, and the rest is restored; what
 is left of a damaged file NAME is called NAME.damaged and has holes for lost blocks. Only root restores owners and
 devices. Signatures and .sha1sums are not looked at: each file has a checksum of its own. Unpacked segments are in
@@ -26,7 +26,7 @@ def output_of(*command):
 OPENERS = {b"": open, b".bz2": bz2.open, b".gz": gzip.open, b".xz": lzma.open,
            b".zst": output_of("zstd", "-dcq"), b".gpg": output_of("gpg", "--quiet", "--decrypt")}
 SPECIAL_FILES = {b"p": stat.S_IFIFO, b"s": stat.S_IFSOCK, b"c": stat.S_IFCHR, b"b": stat.S_IFBLK}
-DESCRIPTOR_NAME = re.compile(rb"snapshot-((?:.+-)?\d{8}T\d{6})\.(?:lbs|cumulus)")
+DESCRIPTOR_NAME = re.compile(rb"snapshot-((?:.+-)?\d{8}T\d{6}(?:\.checkpoint)?)\.(?:lbs|cumulus)")
 SEGMENT_NAME = re.compile(rb"([-0-9a-f]{36})\.tar(?:\.\w+)*")
 REFERENCE = re.compile(rb"(?:zero|(?P<segment>[-0-9a-f]{36})/(?P<sequence>[0-9a-f]{8}))"
                        rb"(?:\((?P<checksum>(?:sha1|sha224|sha256)=[0-9a-f]+)\))?"
@@ -50,7 +50,8 @@ def find_root(store, wanted):
             for pattern, found in (DESCRIPTOR_NAME, descriptors), (SEGMENT_NAME, segments):
                 if pattern.fullmatch(name) and os.path.isfile(path):
                     found.setdefault(pattern.fullmatch(name)[1], path)
-    names = sorted(descriptors, key=lambda name: (name[-15:], name))  # the last 15 bytes are the time
+    by_age = lambda name: (not name.endswith(b".checkpoint"), name.partition(b".checkpoint")[0][-15:], name)
+    names = sorted(descriptors, key=by_age)  # 15 bytes are the time; an unfinished snapshot is taken if there is no other
     if not names or wanted and wanted not in names:
         raise ValueError("no such snapshot; there are: %s" % b" ".join(names).decode())
     lines = open(descriptors[wanted or names[-1]], "rb").read().splitlines()

@@ -30,6 +30,8 @@ mod scan;
 mod segments;
 mod selection;
 mod source;
+mod staging;
+mod store_file;
 mod sub_file;
 mod tally;
 
@@ -89,6 +91,8 @@ pub struct BackupOptions {
     pub checkpoint_bytes: u64,
     /// Whether to leave checkpoints in the store that a newer snapshot makes superfluous.
     pub leave_checkpoints: bool,
+    /// Most bytes of a file that is copied aside because it keeps changing: 0 for none, `None` for a tenth of the free space.
+    pub staging_bytes: Option<u64>,
 }
 
 /// What a backup needs from outside.

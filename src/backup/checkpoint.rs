@@ -19,35 +19,53 @@ use crate::format::sums::{self, FileSum};
 use crate::local::database::Database;
 
 impl Run<'_> {
-    /// Makes everything that was stored so far durable, known to the local database, and part of a snapshot.
-    pub(super) fn checkpoint(&mut self) -> Result<Option<SnapshotName>> {
-        let checkpoint = if self.entries.total() > 0 {
-            let (root, uses) = self.log.checkpoint(&self.pool)?;
-            self.sink.add_segments(&self.log.take_opened())?;
-            self.complete_segments()?;
-            let now = self.outside.clock.now();
-            Some(self.publish(root, &uses, Naming::Checkpoint, now)?)
+    /// Makes sure that what was stored so far is not lost: as a checkpoint if the name of one is free in this second, else as
+    /// blocks that the local database knows.
+    pub(super) fn secure(&mut self) -> Result<()> {
+        let now = self.outside.clock.now();
+        let last = self.last_checkpoint.map(Timestamp::as_second);
+        if last.is_none_or(|last| last < now.as_second()) && self.entries.total() > 0 {
+            self.checkpoint(now).map(drop)
         } else {
-            self.complete_segments()?;
-            self.store.sync()?;
-            None
-        };
-        self.sink.database().commit()?;
-        self.safe_bytes = self.sink.stored_bytes();
-        if let Some(checkpoint) = &checkpoint {
-            self.log.checkpoint_cache()?;
-            self.outside
-                .monitor
-                .note(&format!("checkpoint {checkpoint}"));
-            self.remove_checkpoints_but(checkpoint);
+            self.commit_blocks()
         }
-        Ok(checkpoint)
     }
 
     /// Ends a run that was told to end early.
     pub(super) fn interrupt(mut self) -> Result<BackupReport> {
-        let snapshot = self.checkpoint()?;
+        let mut snapshot = None;
+        if self.entries.total() > 0 {
+            let now = self.outside.clock.now();
+            snapshot = Some(self.checkpoint(now)?);
+        } else {
+            self.commit_blocks()?;
+        }
         Ok(self.report(snapshot, true))
+    }
+
+    /// Makes everything that was stored so far durable, known to the local database, and part of a snapshot.
+    fn checkpoint(&mut self, now: Timestamp) -> Result<SnapshotName> {
+        let (root, uses) = self.log.checkpoint(&self.pool)?;
+        self.complete_segments()?;
+        let checkpoint = self.publish(root, &uses, Naming::Checkpoint, now)?;
+        self.sink.database().commit()?;
+        self.log.checkpoint_cache()?;
+        self.safe_bytes = self.sink.stored_bytes();
+        self.last_checkpoint = Some(checkpoint.instant());
+        let told = format!("checkpoint {checkpoint}");
+        self.outside.monitor.note(&told);
+        self.remove_checkpoints_but(&checkpoint);
+        Ok(checkpoint)
+    }
+
+    /// Makes the blocks that were stored so far durable and known to the local database. No snapshot refers to them yet.
+    fn commit_blocks(&mut self) -> Result<()> {
+        self.log.close_segment(&self.pool)?;
+        self.complete_segments()?;
+        self.store.sync()?;
+        self.sink.database().commit()?;
+        self.safe_bytes = self.sink.stored_bytes();
+        Ok(())
     }
 
     /// Makes the complete snapshot.
@@ -56,7 +74,6 @@ impl Run<'_> {
             bail!("nothing could be backed up, so there is no snapshot");
         }
         let log = self.log.finish(&self.pool)?;
-        self.sink.add_segments(&self.log.take_opened())?;
         self.complete_segments()?;
         let started = self.outside.started;
         let snapshot = self.publish(log.root, &log.uses, Naming::Complete, started)?;
@@ -77,8 +94,9 @@ impl Run<'_> {
         Ok(self.report(Some(snapshot), false))
     }
 
-    /// Publishes all segments of blocks and tells the database.
+    /// Publishes all segments and tells the database. That of the log has to be closed.
     fn complete_segments(&mut self) -> Result<()> {
+        self.sink.add_segments(&self.log.take_opened())?;
         self.sink.close(&self.pool)?;
         let published = self.pool.wait()?;
         self.sink.complete(&published)

@@ -1,219 +1,280 @@
-//! What is done with a regular file that has to be read: its blocks go to the sink, in the file's order.
-
-use std::fs::File;
-use std::io;
+//! Which state of a regular file is backed up: if there is any way, one that no change went through.
+//!
+//! 1. The file is opened and read in place. If its stat is then still that of the opening, this is its state. Otherwise it is
+//!    opened and read again, [`TRIES`] times in all.
+//! 2. It is copied aside ([`super::staging`]) and read from the copy. A reflink is the state of one moment. Another copy is, if the
+//!    stat did not change over it; otherwise the file is copied again, [`TRIES`] times in all.
+//! 3. What changed even then, or may not be copied, is stored as it was read last, and is a problem.
+//!
+//! A file that had to be copied is remembered by the stat cache and begins with 2 in the next run, until it is backed up without
+//! having changed. If it may not be copied, it is then read in place once: to read 100 GB three times every night would help nobody.
+//!
+//! What is recorded besides the contents is the stat from before they were read or copied. If the file has changed since, that
+//! proves nothing to the next run, and the entry is `volatile`. Blocks that were stored for a state which is not recorded stay in
+//! the store and in the block index: the next try finds them there.
 
 use anyhow::Result;
 
-use super::block_sink::LookUp;
-use super::contents::{self, OpenFile, Reading, WINDOW_BYTES};
-use super::describe;
+use super::contents::{self, OpenFile};
+use super::describe::{self, ReadXattrs};
 use super::look_ahead::Found;
-use super::previous::Previous;
 use super::run::Run;
-use super::sub_file::{Cut, Span};
-use crate::format::BLOCK_BYTES;
+use super::staging::Copy;
+use super::tally::BlockCounts;
 use crate::format::entry::FileContents;
-use crate::format::object_ref::{DataRef, ObjectId, ObjectRef, Slice};
-use crate::local::signature::PAGE_BYTES;
 use crate::metadata_log::OldEntry;
 use crate::monitor::PathStatus;
 
-/// Blocks of at least this size can be stored as the difference to an older version, and have page digests for that.
-const SIGNED_BYTES_MIN: usize = 64 << 10;
+/// How often a file is read, and then copied, before its change is put up with.
+const TRIES: u32 = 3;
 
-/// A file's contents as they were read.
+/// A regular file on its way into the snapshot.
+struct Visit<'f> {
+    found: &'f Found<'f>,
+    old: Option<OldEntry>,
+    /// What became of its blocks, over all tries.
+    counts: BlockCounts,
+    /// Whether it was seen to change.
+    changed: bool,
+    /// Whether reading it in place is given up, in this run or by an earlier one.
+    restless: bool,
+}
+
+/// A file that was opened, with what belongs to the state that it is in.
+struct Subject {
+    open: OpenFile,
+    xattrs: ReadXattrs,
+    /// Whether it could change further without a trace in its times.
+    racy: bool,
+}
+
+/// A state of a file that is in the store.
 struct ReadFile {
+    subject: Subject,
     /// Size, checksum and references of exactly what was read.
     contents: FileContents,
-    status: PathStatus,
+    /// Whether the file is no longer what its stat says.
+    changed: bool,
     /// Why the contents may not be those of one moment, if so.
-    unstable: Option<String>,
+    torn: Option<String>,
+}
+
+/// What a file is read from instead of itself.
+struct Copied {
+    open: OpenFile,
+    /// Why it may not be the state of one moment, if so.
+    torn: Option<String>,
+}
+
+/// What came of a try; an error is the file's alone and does not end the run.
+type Tried<T> = Result<T, String>;
+
+impl ReadFile {
+    fn not_copied(mut self, why: &str) -> Self {
+        let explain = |reason| format!("{reason} (not copied aside: {why})");
+        self.torn = self.torn.map(explain);
+        self
+    }
+}
+
+impl Visit<'_> {
+    /// Adds what became of the blocks in a try. What an earlier try of this run stored was not there before.
+    fn count(&mut self, latest: BlockCounts) {
+        let sum = &mut self.counts;
+        let own = sum.new + sum.sub_file + sum.repacked;
+        let is_next_to_own = own > 0 && sum.sub_file == 0;
+        *if is_next_to_own {
+            &mut sum.new
+        } else {
+            &mut sum.sub_file
+        } += latest.sub_file;
+        sum.new += latest.new;
+        sum.repacked += latest.repacked;
+        sum.old += latest.old.saturating_sub(own);
+    }
 }
 
 impl Run<'_> {
     /// Backs up a regular file that the stat cache does not know as it is.
     pub(super) fn visit_file(&mut self, found: &Found<'_>, old: Option<OldEntry>) -> Result<()> {
         let monitor = self.outside.monitor;
-        let mut open = match contents::open(found.parent, found.name) {
-            Ok(open) => open,
+        let subject = match self.open(found) {
+            Ok(subject) => subject,
             Err(reason) => {
                 monitor.problem(found.path.as_bytes(), reason);
                 return Ok(());
             }
         };
-        let xattrs = describe::xattrs_of_file(&open.file);
-        if let Some((contents, volatile)) = self.links.known(&open.stat) {
+        if let Some((contents, volatile)) = self.links.known(&subject.open.stat) {
+            let Subject { open, xattrs, .. } = subject;
             let mut entry = describe::regular(found.path, &open.stat, contents, &mut self.owners);
             entry.volatile = volatile;
             return self.record(entry, xattrs, &open.stat, PathStatus::Old, false);
         }
-        // Before the reading: however long that takes, a change after this moment may go unseen.
-        let racy = self.is_racy(&open.stat);
-        let mut previous = self.previous(&open, old.as_ref());
-        let read = match self.read(&mut open, &mut previous)? {
-            Ok(read) => read,
+        let mut visit = Visit {
+            found,
+            old,
+            counts: BlockCounts::default(),
+            changed: false,
+            restless: old.is_some_and(|old| old.doubts.unstable),
+        };
+        let read = if visit.restless {
+            self.copy_first(&mut visit, subject)?
+        } else {
+            self.read_first(&mut visit, subject)?
+        };
+        match read {
+            Ok(read) => self.record_read(&visit, read),
             Err(reason) => {
                 monitor.problem(found.path.as_bytes(), reason);
-                return Ok(());
+                Ok(())
             }
-        };
-        if let Some(reason) = &read.unstable {
-            monitor.problem(found.path.as_bytes(), reason);
-        } else if let Some(old) = old {
-            self.compare_with_old(found, &open, &old, &read.contents);
         }
-        let volatile = read.unstable.is_some() || racy;
-        self.links.remember(&open.stat, &read.contents, volatile);
-        let mut entry = describe::regular(found.path, &open.stat, read.contents, &mut self.owners);
-        entry.volatile = volatile;
-        self.record(
-            entry,
-            xattrs,
-            &open.stat,
-            read.status,
-            read.unstable.is_some(),
-        )
     }
 
-    /// Reads a file to the size it had when it was opened and stores its blocks. The inner error is the file's alone; the outer
-    /// one ends the run.
+    fn open(&self, found: &Found<'_>) -> Result<Subject, String> {
+        let open = contents::open(found.parent, found.name)?;
+        // Before the reading: however long that takes, a change after this moment may go unseen.
+        let racy = self.is_racy(&open.stat);
+        let xattrs = describe::xattrs_of_file(&open.file);
+        Ok(Subject { open, xattrs, racy })
+    }
+
+    /// Reads a file in place, and from a copy only if it changes every time. A file that cannot be opened or read again is stored
+    /// as it was. The inner error is the file's alone.
+    fn read_first(&mut self, visit: &mut Visit<'_>, subject: Subject) -> Result<Tried<ReadFile>> {
+        let mut read = match self.read(visit, subject, None, None)? {
+            Ok(read) => read,
+            failed => return Ok(failed),
+        };
+        for _ in 1..TRIES {
+            if !read.changed {
+                return Ok(Ok(read));
+            }
+            let Ok(subject) = self.open(visit.found) else {
+                return Ok(Ok(read));
+            };
+            match self.read(visit, subject, None, Some(&read.contents))? {
+                Ok(newer) => read = newer,
+                Err(_) => return Ok(Ok(read)),
+            }
+        }
+        if !read.changed {
+            return Ok(Ok(read));
+        }
+        visit.restless = true;
+        let Ok(subject) = self.open(visit.found) else {
+            return Ok(Ok(read));
+        };
+        let copied = self.read_copy(visit, subject, Some(&read.contents))?;
+        Ok(Ok(copied.unwrap_or_else(|why| read.not_copied(&why))))
+    }
+
+    /// Reads a file from a copy, and in place only if there cannot be one.
+    fn copy_first(&mut self, visit: &mut Visit<'_>, subject: Subject) -> Result<Tried<ReadFile>> {
+        let why = match self.read_copy(visit, subject, None)? {
+            Ok(read) => return Ok(Ok(read)),
+            Err(why) => why,
+        };
+        let subject = match self.open(visit.found) {
+            Ok(subject) => subject,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let read = self.read(visit, subject, None, None)?;
+        Ok(read.map(|read| read.not_copied(&why)))
+    }
+
+    /// Stores the contents of a file, from a copy if there is one; `last` is what an earlier try stored.
     fn read(
         &mut self,
-        open: &mut OpenFile,
-        previous: &mut Previous,
-    ) -> Result<Result<ReadFile, String>> {
-        let mut reading = self.chunker.begin(open);
-        loop {
-            let filled = self.chunker.fill(&mut open.file, &mut reading, BLOCK_BYTES);
-            if let Err(error) = filled {
-                return Ok(Err(format!("cannot read it: {error}")));
+        visit: &mut Visit<'_>,
+        mut subject: Subject,
+        copied: Option<Copied>,
+        last: Option<&FileContents>,
+    ) -> Result<Tried<ReadFile>> {
+        let mut previous = self.previous(&subject.open.stat, visit.old.as_ref(), last);
+        let (stored, torn) = match copied {
+            Some(Copied { mut open, torn }) => {
+                (self.store_file(&mut open, &mut previous)?, Some(torn))
             }
-            if self.chunker.window().is_empty() {
-                break;
+            None => (self.store_file(&mut subject.open, &mut previous)?, None),
+        };
+        Ok(stored.map(|(contents, counts)| {
+            visit.count(counts);
+            let change = contents::what_changed(&subject.open, contents.size);
+            visit.changed |= change.is_some();
+            ReadFile {
+                changed: change.is_some(),
+                torn: torn.unwrap_or(change),
+                subject,
+                contents,
             }
-            if let Err(error) = self.store_next(&mut open.file, &mut reading, previous)? {
-                return Ok(Err(format!("cannot read it: {error}")));
-            }
-            self.pause()?;
-        }
-        let (contents, counts) = reading.finish();
-        let unstable = contents::what_changed(open, contents.size);
-        Ok(Ok(ReadFile {
-            contents,
-            status: counts.status(),
-            unstable,
         }))
     }
 
-    /// Returns what is known of the previous version of a file: under its path, or under its inode if it was renamed.
-    fn previous(&self, open: &OpenFile, old: Option<&OldEntry>) -> Previous {
-        let size = u64::try_from(open.stat.st_size).unwrap_or(0);
-        if size < SIGNED_BYTES_MIN as u64 {
-            return Previous::new(None);
-        }
-        let inode = open.stat.st_ino;
-        let renamed = match old {
-            Some(old) if old.key.inode == inode => None,
-            _ => self.log.find_inode(inode),
-        };
-        let by_path = || old.and_then(|_| self.log.remembered());
-        let version = renamed.or_else(by_path).and_then(|old| old.contents);
-        Previous::new(version.as_ref())
-    }
-
-    /// Stores what comes next in the window, which has a block or all that is left. The inner error is the file's alone.
-    fn store_next(
+    /// Copies a file aside, if need be several times, and reads the last copy. The inner error says why there is none.
+    fn read_copy(
         &mut self,
-        file: &mut File,
-        reading: &mut Reading,
-        previous: &mut Previous,
-    ) -> Result<io::Result<()>> {
-        let window = self.chunker.window();
-        let block = &window[..window.len().min(BLOCK_BYTES)];
-        let bytes = block.len();
-        if contents::is_zero(block) {
-            reading.push(DataRef::Zero(bytes as u64));
-            self.chunker.consume(bytes);
-            return Ok(Ok(()));
-        }
-        let unknown = match self.sink.look_up(block)? {
-            LookUp::Known(object) => {
-                reading.counts.old += 1;
-                previous.pass(object.object);
-                reading.push(DataRef::Object(object));
-                self.chunker.consume(bytes);
-                return Ok(Ok(()));
-            }
-            LookUp::Unknown(unknown) => unknown,
-        };
-        if bytes >= SIGNED_BYTES_MIN && !unknown.is_expired() {
-            if let Err(error) = self.chunker.fill(file, reading, WINDOW_BYTES) {
-                return Ok(Err(error));
-            }
-            let offset = reading.contents.size;
-            if let Some(cut) = previous.cut(&mut self.sink, offset, self.chunker.window())? {
-                self.store_cut(reading, previous, &cut)?;
-                self.chunker.consume(cut.consumed_bytes);
-                return Ok(Ok(()));
-            }
-        }
-        let count = if unknown.is_expired() {
-            &mut reading.counts.repacked
-        } else {
-            &mut reading.counts.new
-        };
-        *count += 1;
-        let block = &self.chunker.window()[..bytes];
-        let object = self
-            .sink
-            .store(&self.pool, block, &unknown, SIGNED_BYTES_MIN)?;
-        reading.push(DataRef::Object(object));
-        self.chunker.consume(bytes);
-        Ok(Ok(()))
-    }
-
-    /// Stores what the previous version does not have; each such stretch is a block of its own.
-    fn store_cut(
-        &mut self,
-        reading: &mut Reading,
-        previous: &mut Previous,
-        cut: &Cut,
-    ) -> Result<()> {
-        let mut at = 0;
-        let mut literals = false;
-        for span in &cut.spans {
-            let bytes = span.length();
-            let reference = match *span {
-                Span::Copy {
-                    object,
-                    object_length,
-                    start,
-                    length,
-                } => {
-                    previous.pass(object);
-                    slice_of(object, object_length, start, length)
-                }
-                Span::Literal { .. } => {
-                    literals = true;
-                    let literal = &self.chunker.window()[at..at + bytes];
-                    match self.sink.look_up(literal)? {
-                        LookUp::Known(object) => object,
-                        LookUp::Unknown(unknown) => {
-                            self.sink.store(&self.pool, literal, &unknown, PAGE_BYTES)?
-                        }
-                    }
-                }
+        visit: &mut Visit<'_>,
+        mut subject: Subject,
+        last: Option<&FileContents>,
+    ) -> Result<Tried<ReadFile>> {
+        let mut tries = 1;
+        loop {
+            let copy = match self.copy_aside(&subject.open)? {
+                Ok(copy) => copy,
+                Err(why) => return Ok(Err(why)),
             };
-            reading.push(DataRef::Object(reference));
-            at += bytes;
+            let copied_bytes = u64::try_from(copy.open.stat.st_size).unwrap_or(0);
+            let change = contents::what_changed(&subject.open, copied_bytes);
+            visit.changed |= change.is_some();
+            let torn = change.filter(|_| !copy.reflink);
+            if torn.is_some()
+                && tries < TRIES
+                && let Ok(again) = self.open(visit.found)
+            {
+                subject = again;
+                tries += 1;
+                continue;
+            }
+            let copied = Copied {
+                open: copy.open,
+                torn,
+            };
+            return self.read(visit, subject, Some(copied), last);
         }
-        *if literals {
-            &mut reading.counts.sub_file
-        } else {
-            &mut reading.counts.old
-        } += 1;
-        Ok(())
+    }
+
+    fn copy_aside(&mut self, open: &OpenFile) -> Result<Tried<Copy>> {
+        let mut copying = match self.staging.begin(open) {
+            Ok(copying) => copying,
+            Err(why) => return Ok(Err(why)),
+        };
+        loop {
+            match copying.advance() {
+                Ok(true) => self.pause()?,
+                Ok(false) => break,
+                Err(error) => return Ok(Err(error.to_string())),
+            }
+        }
+        Ok(copying.finish().map_err(|error| error.to_string()))
+    }
+
+    /// Appends a file to the log as it was read.
+    fn record_read(&mut self, visit: &Visit<'_>, read: ReadFile) -> Result<()> {
+        let Subject { open, xattrs, racy } = read.subject;
+        let path = visit.found.path;
+        if let Some(reason) = &read.torn {
+            self.outside.monitor.problem(path.as_bytes(), reason);
+        } else if let Some(old) = visit.old.filter(|_| !read.changed) {
+            self.compare_with_old(visit.found, &open, &old, &read.contents);
+        }
+        let volatile = racy || read.changed;
+        self.links.remember(&open.stat, &read.contents, volatile);
+        let mut entry = describe::regular(path, &open.stat, read.contents, &mut self.owners);
+        entry.volatile = volatile;
+        let unstable = visit.restless && visit.changed;
+        self.record(entry, xattrs, &open.stat, visit.counts.status(), unstable)
     }
 
     /// Looks for contents that changed though nothing says so: a disk that rots, or a clock that was played with.
@@ -234,21 +295,5 @@ impl Run<'_> {
                 "its contents changed though its size and times did not: what was read now is stored",
             );
         }
-    }
-}
-
-fn slice_of(object: ObjectId, object_length: u32, start: u32, length: u32) -> ObjectRef {
-    let slice = if start == 0 && length == object_length {
-        Slice::First(length.into())
-    } else {
-        Slice::Part {
-            start: start.into(),
-            length: length.into(),
-        }
-    };
-    ObjectRef {
-        object,
-        checksum: None,
-        slice,
     }
 }

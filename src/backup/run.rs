@@ -20,6 +20,7 @@ use super::describe::{self, OwnerNames, ReadXattrs};
 use super::links::Links;
 use super::look_ahead::Found;
 use super::scan::file_type;
+use super::staging::Staging;
 use super::tally::StatusCounts;
 use super::{BackupOptions, Clock};
 use crate::format::entry::{Entry, EntryKind};
@@ -80,12 +81,14 @@ pub(super) struct Run<'r> {
     pub(super) log: MetadataLogWriter<'r>,
     pub(super) chunker: Chunker,
     pub(super) links: Links,
+    pub(super) staging: Staging,
     pub(super) owners: OwnerNames,
     pub(super) entries: StatusCounts,
     pub(super) source_bytes: u64,
     /// When the present path was looked at, or a moment before.
     seen: Timestamp,
-    /// How many bytes of blocks were stored at the last checkpoint.
+    pub(super) last_checkpoint: Option<Timestamp>,
+    /// How many bytes of blocks are safe: stored, and known to the local database.
     pub(super) safe_bytes: u64,
 }
 
@@ -108,6 +111,7 @@ impl<'r> Run<'r> {
             monitor: outside.monitor,
         };
         let log = MetadataLogWriter::new(metadata, &old)?;
+        let staging = Staging::new(state.local, options.staging_bytes);
         tell_what_is_missing(&log, &state.database, options, outside.monitor)?;
         Ok(Self {
             options,
@@ -118,10 +122,12 @@ impl<'r> Run<'r> {
             log,
             chunker: Chunker::new(),
             links: Links::default(),
+            staging,
             owners: OwnerNames::default(),
             entries: StatusCounts::default(),
             source_bytes: 0,
             seen: outside.started,
+            last_checkpoint: None,
             safe_bytes: 0,
         })
     }
@@ -188,7 +194,7 @@ impl<'r> Run<'r> {
             return Err(Interrupted.into());
         }
         if self.sink.stored_bytes() - self.safe_bytes >= self.options.checkpoint_bytes {
-            self.checkpoint()?;
+            self.secure()?;
         }
         Ok(())
     }
@@ -224,7 +230,8 @@ impl<'r> Run<'r> {
         };
         let entry = describe::regular(found.path, &found.stat, contents, &mut self.owners);
         let xattrs = describe::xattrs_by_name(found.parent, found.name);
-        self.record(entry, xattrs, &found.stat, PathStatus::Old, false)?;
+        let unstable = old.doubts.unstable;
+        self.record(entry, xattrs, &found.stat, PathStatus::Old, unstable)?;
         Ok(true)
     }
 

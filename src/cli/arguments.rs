@@ -123,6 +123,10 @@ pub(crate) struct Backup {
     /// Keep checkpoints when the snapshot is complete
     #[arg(long)]
     pub(crate) leave_checkpoints: bool,
+
+    /// Copy files that keep changing aside up to this size, 0 for never [default: 10 % of the free space]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) staging_size: Option<String>,
 }
 
 /// Which snapshot of which store.

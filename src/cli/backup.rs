@@ -91,6 +91,7 @@ fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
         full_metadata: arguments.full_metadata,
         checkpoint_bytes: checkpoint_bytes(&arguments.checkpoint)?,
         leave_checkpoints: arguments.leave_checkpoints,
+        staging_bytes: staging_bytes(arguments.staging_size.as_deref())?,
     })
 }
 
@@ -110,6 +111,11 @@ fn checkpoint_bytes(text: &str) -> Result<u64, String> {
         bytes @ CHECKPOINT_BYTES_MIN.. => Ok(bytes),
         _ => Err(format!("--checkpoint={text} is too small: use 1M or more")),
     }
+}
+
+fn staging_bytes(text: Option<&str>) -> Result<Option<u64>, String> {
+    let bytes = text.map(size::parse).transpose();
+    bytes.map_err(|e| format!("--staging-size: {e}"))
 }
 
 fn filter(arguments: &Backup) -> Result<Filter, String> {

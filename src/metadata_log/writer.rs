@@ -189,6 +189,11 @@ impl<'r> MetadataLogWriter<'r> {
         Ok((root, uses))
     }
 
+    /// Completes the group's segment, so that all that was stored can be published.
+    pub fn close_segment(&mut self, pool: &Pool) -> Result<()> {
+        self.segments.close(pool)
+    }
+
     /// Puts a stat cache in place for the case that the run goes no further than the checkpoint, which has to be durable.
     pub fn checkpoint_cache(&mut self) -> Result<()> {
         let rest = self.old.block.as_ref().and_then(OldBlock::rest);

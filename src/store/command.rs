@@ -17,11 +17,17 @@ use crate::format::escape;
 /// Most bytes of a program's standard error that are kept for the message.
 const STDERR_BYTES: usize = 4096;
 
+/// Lets a filter outlive Ctrl-C, which a terminal sends to every process of the run: what it is filtering belongs to the checkpoint
+/// that the run ends at.
+const IGNORING_INTERRUPTION: &str = "trap '' INT\n";
+
 /// Feeds `input` to `sh -c command` and returns what it wrote.
 pub fn run(command: &str, input: &[u8]) -> Result<Vec<u8>> {
     let (stdin, mut writer) = io::pipe().context("cannot make a pipe")?;
     let unread = stdin.try_clone().context("cannot make a pipe")?;
-    let mut child = spawn(command, stdin.into())?;
+    let script = format!("{IGNORING_INTERRUPTION}{command}");
+    let spawned = spawn(&script, stdin.into());
+    let mut child = spawned.with_context(|| format!("cannot start filter \"{command}\""))?;
     let errors = drain_stderr(&mut child);
     let mut stdout = child.stdout.take().expect("standard output is piped");
     thread::scope(|scope| {
@@ -48,7 +54,8 @@ pub fn run(command: &str, input: &[u8]) -> Result<Vec<u8>> {
 /// Feeds `input` to `sh -c command`, whose exit status alone is the answer: for programs that verify.
 pub fn check(command: &str, input: &[u8]) -> Result<()> {
     let (stdin, mut writer) = io::pipe().context("cannot make a pipe")?;
-    let mut child = spawn(command, stdin.into())?;
+    let spawned = spawn(command, stdin.into());
+    let mut child = spawned.with_context(|| format!("cannot start \"{command}\""))?;
     let errors = drain_stderr(&mut child);
     let mut stdout = child.stdout.take().expect("standard output is piped");
     thread::scope(|scope| {
@@ -68,7 +75,8 @@ pub fn check(command: &str, input: &[u8]) -> Result<()> {
 ///
 /// The stream's end is an error unless the program exited with 0; a stream dropped early ends the program.
 pub fn stream(command: &str, input: File) -> Result<CommandStream> {
-    let mut child = spawn(command, input.into())?;
+    let spawned = spawn(command, input.into());
+    let mut child = spawned.with_context(|| format!("cannot start \"{command}\""))?;
     let errors = drain_stderr(&mut child);
     let stdout = child.stdout.take().expect("standard output is piped");
     Ok(CommandStream {
@@ -116,8 +124,8 @@ impl Drop for CommandStream {
 
 /// Starts the command in a shell that fails if any part of a pipeline does: in `xz | gpg -e` a killed xz must not go unnoticed.
 /// bash can tell; `sh` can where it knows `pipefail` (POSIX 2024).
-fn spawn(command: &str, stdin: OwnedFd) -> Result<Child> {
-    let again = stdin.try_clone().context("cannot make a pipe")?;
+fn spawn(command: &str, stdin: OwnedFd) -> io::Result<Child> {
+    let again = stdin.try_clone()?;
     let start = |shell: &mut Command, stdin: OwnedFd| {
         shell
             .stdin(Stdio::from(stdin))
@@ -125,7 +133,7 @@ fn spawn(command: &str, stdin: OwnedFd) -> Result<Child> {
             .stderr(Stdio::piped())
             .spawn()
     };
-    let started = match start(
+    match start(
         Command::new("bash").args(["-o", "pipefail", "-c", command]),
         stdin,
     ) {
@@ -135,8 +143,7 @@ fn spawn(command: &str, stdin: OwnedFd) -> Result<Child> {
             start(Command::new("sh").args(["-c", &script]), again)
         }
         started => started,
-    };
-    started.with_context(|| format!("cannot start filter \"{command}\""))
+    }
 }
 
 fn drain_stderr(child: &mut Child) -> JoinHandle<Vec<u8>> {
