@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, SFlag, fstatat};
 
@@ -23,6 +23,7 @@ use super::scan::file_type;
 use super::staging::Staging;
 use super::tally::StatusCounts;
 use super::{BackupOptions, Clock};
+use crate::format::BLOCK_BYTES;
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::object_ref::DataRef;
 use crate::format::segment_group::SegmentGroup;
@@ -36,9 +37,6 @@ use crate::store::segment_writer::SegmentWriter;
 
 /// Most bytes of extended attributes of one file: an entry has to fit in an object with room to spare.
 const XATTR_BYTES_MAX: usize = 1 << 20;
-
-/// When a look at a path is old: much longer than the scan runs ahead unless a large file comes between.
-const OLD_LOOK: SignedDuration = SignedDuration::from_millis(100);
 
 /// The run was told to end early.
 #[derive(Debug)]
@@ -88,6 +86,8 @@ pub(super) struct Run<'r> {
     /// When the present path was looked at, or a moment before.
     seen: Timestamp,
     pub(super) last_checkpoint: Option<Timestamp>,
+    /// When something ended last that took long: what was seen before may be something else by now.
+    long_work_ended: Option<Timestamp>,
     /// How many bytes of blocks are safe: stored, and known to the local database.
     pub(super) safe_bytes: u64,
 }
@@ -128,27 +128,34 @@ impl<'r> Run<'r> {
             source_bytes: 0,
             seen: outside.started,
             last_checkpoint: None,
+            long_work_ended: None,
             safe_bytes: 0,
         })
     }
 
     /// Backs up one path.
     pub(super) fn visit(&mut self, found: &Found<'_>) -> Result<()> {
+        let before = (self.chunker.bytes_read(), self.last_checkpoint);
         match self.look_again(found) {
             Ok(found) => self.decide(&found)?,
             Err(reason) => self.outside.monitor.problem(found.path.as_bytes(), reason),
         }
         // Behind the work, not before it: between stat and record nothing should take long.
-        self.pause()
+        self.pause()?;
+        let was_long = self.chunker.bytes_read() - before.0 > BLOCK_BYTES as u64;
+        if was_long || self.last_checkpoint != before.1 {
+            self.long_work_ended = Some(self.outside.clock.now());
+        }
+        Ok(())
     }
 
-    /// Looks at a path again if what the scan saw of it is old by now. Directories stay what they were when they were listed.
+    /// Looks at a path again if the scan saw it before a large file was read. Directories stay what they were when they were listed.
     fn look_again<'f>(&self, found: &Found<'f>) -> Result<Found<'f>, &'static str> {
-        let now = self.outside.clock.now();
-        let is_recent = now.duration_since(found.seen) < OLD_LOOK;
+        let is_recent = self.long_work_ended.is_none_or(|ended| ended < found.seen);
         if is_recent || file_type(&found.stat) == SFlag::S_IFDIR {
             return Ok(*found);
         }
+        let now = self.outside.clock.now();
         let stat = fstatat(found.parent, found.name, AtFlags::AT_SYMLINK_NOFOLLOW);
         match stat {
             Ok(stat) if file_type(&stat) == SFlag::S_IFDIR => {
