@@ -157,12 +157,26 @@ impl<'r> BlockSink<'r> {
         Ok(whole(object, block))
     }
 
-    /// Returns length and page digests of an object that may be referred to.
+    /// Returns length and page digests of an object that may be referred to, compared with the stored bytes if that was asked for.
     pub(super) fn signature(&mut self, object: ObjectId) -> Result<Option<(u32, Vec<u8>)>> {
         if self.deduplicate == Deduplicate::Never || !self.usable(object.segment)? {
             return Ok(None);
         }
-        self.database.signature(object)
+        let Some((length, pages)) = self.database.signature(object)? else {
+            return Ok(None);
+        };
+        if let Some(comparison) = &mut self.comparison {
+            let whole = ObjectRef {
+                object,
+                checksum: None,
+                slice: Slice::First(length.into()),
+            };
+            let is_right = |stored: &[u8]| Signature::of(stored).as_bytes() == pages;
+            if !comparison.is_sound(&whole, is_right) {
+                return Ok(None);
+            }
+        }
+        Ok(Some((length, pages)))
     }
 
     fn writer(&mut self, group: SegmentGroup, block: &[u8]) -> &mut SegmentWriter {

@@ -3,9 +3,11 @@
 //! This is the only part of a backup that reads the store. What this run wrote itself is not compared, and what cannot be read
 //! by itself (behind a filter program) is taken on trust, which is said once.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 
-use crate::format::object_ref::ObjectRef;
+use crate::format::object_ref::{ObjectId, ObjectRef};
 use crate::monitor::Counter;
 use crate::store::catalog::Catalog;
 use crate::store::object_cache::ObjectCache;
@@ -16,6 +18,8 @@ pub(super) struct Comparison<'r> {
     objects: ObjectCache<'r>,
     monitor: &'r Counter<'r>,
     told_unreadable: bool,
+    /// Objects that were told to be wrong; sub-file increments come to the same ones again and again.
+    told_wrong: HashSet<ObjectId>,
 }
 
 impl<'r> Comparison<'r> {
@@ -26,12 +30,25 @@ impl<'r> Comparison<'r> {
             objects: ObjectCache::new(catalog, None)?,
             monitor,
             told_unreadable: false,
+            told_wrong: HashSet::new(),
         })
     }
 
     /// Tells whether a block may be taken for the object; what differs or cannot be read is a problem.
     pub(super) fn is_same(&mut self, object: &ObjectRef, block: &[u8]) -> bool {
+        self.is_sound(object, |stored| stored == block)
+    }
+
+    /// Tells whether an object may be referred to, going by its stored bytes; what is wrong or cannot be read is a problem, once.
+    pub(super) fn is_sound(
+        &mut self,
+        object: &ObjectRef,
+        is_right: impl FnOnce(&[u8]) -> bool,
+    ) -> bool {
         let segment = object.object.segment;
+        if self.told_wrong.contains(&object.object) {
+            return false;
+        }
         let Some(file) = self.catalog.segment_file(segment) else {
             return true;
         };
@@ -46,13 +63,14 @@ impl<'r> Comparison<'r> {
             return true;
         }
         let found = self.objects.get(object);
-        if found.as_ref().is_ok_and(|stored| stored == block) {
+        if found.as_ref().is_ok_and(|stored| is_right(stored)) {
             return true;
         }
         let what = found.map_or_else(
             |error| format!("cannot be read ({error:#})"),
             |_| "is not what its digest says".to_owned(),
         );
+        self.told_wrong.insert(object.object);
         let subject = object.object.to_string();
         self.monitor.problem(
             subject.as_bytes(),

@@ -38,9 +38,10 @@ pub const LARGE_FILE_BYTES: u64 = 64 << 10;
 
 /// Name of the file of a scheme, without and with a scheme.
 const FILE_NAME: &str = "statcache";
-const PART_SUFFIX: &str = ".part";
+/// Ending of an unfinished file. No scheme can have a `~` in its name, so it never is the file of another scheme.
+const PART_SUFFIX: &str = "~part";
 /// Ending of a file that a checkpoint puts in place.
-const CHECKPOINT_SUFFIX: &str = ".checkpoint.part";
+const CHECKPOINT_SUFFIX: &str = "~checkpoint";
 
 /// What of a stat has to agree for a file to be taken as unchanged. Device numbers are not in it: they change with mounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -424,7 +424,9 @@ impl BlockBuilder {
         if key.size >= super::LARGE_FILE_BYTES {
             self.large.push(key.inode);
         }
-        encode_contents(contents, lists, &mut |segment| self.segment_index(segment))
+        encode_contents(contents, key.size, lists, &mut |segment| {
+            self.segment_index(segment)
+        })
     }
 
     fn segment_index(&mut self, segment: SegmentId) -> u32 {

@@ -1,7 +1,7 @@
 //! The references of one file in a block of the stat cache: two to six bytes each where the text form has fifty.
 
 use super::block::{SegmentUse, list};
-use super::code::{Source, put};
+use super::code::{Source, put, put_signed};
 use crate::format::BLOCK_BYTES;
 use crate::format::checksum::{Algorithm, Checksum};
 use crate::format::entry::FileContents;
@@ -20,10 +20,11 @@ const REST: u8 = 16;
 
 const SHA1_BYTES: usize = 20;
 
-/// Writes contents; `index` gives segments their numbers in the block. Contents made by pileus have a SHA-1 checksum, data
+/// Writes contents of a file whose stat said `stat_size`; `index` gives segments their numbers in the block. Contents made by pileus have a SHA-1 checksum, data
 /// references without one, and no `@reference`: long lists are made anew for each log, and `lists` says where they are.
 pub(super) fn encode_contents(
     contents: &FileContents,
+    stat_size: u64,
     lists: &[SegmentUse],
     index: &mut dyn FnMut(SegmentId) -> u32,
 ) -> Vec<u8> {
@@ -33,6 +34,8 @@ pub(super) fn encode_contents(
         .as_ref()
         .expect("contents that were read have a checksum");
     out.extend_from_slice(&checksum.padded_digest()[..SHA1_BYTES]);
+    let longer = contents.size.wrapping_sub(stat_size);
+    put_signed(&mut out, longer.cast_signed());
     put(&mut out, lists.len() as u64);
     for used in lists {
         put(&mut out, index(used.segment).into());
@@ -78,15 +81,17 @@ pub(super) fn encode_contents(
     out
 }
 
-/// Reads contents of a file of `size` bytes; `segments` are those of the block.
+/// Reads contents of a file whose stat said `stat_size`; `segments` are those of the block.
 pub(super) fn decode_contents(
     source: &mut Source<'_>,
     segments: &[SegmentUse],
-    size: u64,
+    stat_size: u64,
 ) -> Option<(FileContents, Vec<SegmentUse>)> {
     let segment = |index: u64| Some(segments.get(usize::try_from(index).ok()?)?.segment);
     let mut digest = [0; 32];
     digest[..SHA1_BYTES].copy_from_slice(source.take(SHA1_BYTES)?);
+    // They differ if the file changed while it was read.
+    let size = stat_size.wrapping_add(source.signed()?.cast_unsigned());
     let lists = list(source, |source| {
         let segment = segment(source.number()?)?;
         let bytes = source.number()?;
