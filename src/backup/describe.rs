@@ -130,6 +130,12 @@ pub(super) fn time(seconds: i64, nanoseconds: i64) -> FileTime {
     }
 }
 
+/// Returns the device of a file of which other paths may be hard links.
+pub(super) fn link_device(stat: &FileStat) -> Option<u64> {
+    let is_directory = file_type(stat) == SFlag::S_IFDIR;
+    (stat.st_nlink > 1 && !is_directory).then_some(stat.st_dev)
+}
+
 /// Returns what of a stat tells whether a file changed.
 pub(super) fn stat_key(stat: &FileStat) -> StatKey {
     StatKey {

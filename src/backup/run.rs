@@ -178,10 +178,13 @@ impl<'r> Run<'r> {
             .log
             .find(&self.pool, found.path, &mut |id| sink.usable(id))?;
         if let Some(old) = old.filter(|old| self.is_unchanged(old, &key)) {
-            if !old.renew && !old.suspect {
+            // Links are told by device and inode: when a file system is mounted as another device, all of them have to be told anew.
+            let moved = old.device.is_some_and(|old| old != found.stat.st_dev);
+            let renew = old.renew || moved;
+            if !renew && !old.suspect {
                 return self.keep(found);
             }
-            if self.renew(found, &old)? {
+            if self.renew(found, &OldEntry { renew, ..old })? {
                 return Ok(());
             }
         }
@@ -304,9 +307,14 @@ impl<'r> Run<'r> {
             EntryKind::File(_) => entry.volatile,
             _ => is_racy_at(stat, self.seen),
         };
-        let doubts = Doubts { volatile, unstable };
-        self.log
-            .append(&self.pool, &entry, describe::stat_key(stat), doubts)
+        let remembered = Remembered {
+            key: describe::stat_key(stat),
+            device: describe::link_device(stat),
+            doubts: Doubts { volatile, unstable },
+            contents: None,
+            lists: Vec::new(),
+        };
+        self.log.append(&self.pool, &entry, remembered)
     }
 
     /// A file that changed in the second of its reading could change again without a trace in its times.

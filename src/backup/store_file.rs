@@ -131,7 +131,7 @@ impl Run<'_> {
         cut: &Cut,
     ) -> Result<()> {
         let mut at = 0;
-        let mut literals = false;
+        let (mut copies, mut literals) = (false, false);
         for span in &cut.spans {
             let bytes = span.length();
             let reference = match *span {
@@ -141,6 +141,7 @@ impl Run<'_> {
                     start,
                     length,
                 } => {
+                    copies = true;
                     previous.pass(object);
                     slice_of(object, object_length, start, length)
                 }
@@ -158,10 +159,10 @@ impl Run<'_> {
             reading.push(DataRef::Object(reference));
             at += bytes;
         }
-        *if literals {
-            &mut reading.counts.sub_file
-        } else {
-            &mut reading.counts.old
+        *match (literals, copies) {
+            (true, true) => &mut reading.counts.sub_file,
+            (true, false) => &mut reading.counts.new,
+            (false, _) => &mut reading.counts.old,
         } += 1;
         Ok(())
     }

@@ -43,7 +43,7 @@ const PART_SUFFIX: &str = "~part";
 /// Ending of a file that a checkpoint puts in place.
 const CHECKPOINT_SUFFIX: &str = "~checkpoint";
 
-/// What of a stat has to agree for a file to be taken as unchanged. Device numbers are not in it: they change with mounts.
+/// What of a stat has to agree for a file to be taken as unchanged. The device number is not in it: it changes with mounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatKey {
     /// The type of file: the upper 4 bits of `st_mode`.
@@ -72,6 +72,8 @@ pub struct Doubts {
 pub struct Remembered {
     /// The stat that its entry was made from.
     pub key: StatKey,
+    /// The device number, of a file with several hard links: stanzas name it, and all links of a file have to name the same.
+    pub device: Option<u64>,
     /// What speaks against trusting it.
     pub doubts: Doubts,
     /// Contents of a regular file, without `@reference`s.

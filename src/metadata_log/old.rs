@@ -21,6 +21,8 @@ pub struct OldEntry {
     pub key: StatKey,
     /// What speaks against trusting it.
     pub doubts: Doubts,
+    /// The device number, of a file with several hard links.
+    pub device: Option<u64>,
     /// Whether its stanza has to be written anew, even if nothing changed.
     pub renew: bool,
     /// Whether something that entries near it need is in a segment that may not be used again.
@@ -147,6 +149,7 @@ impl OldBlock {
         Some(OldEntry {
             key: record.key,
             doubts: record.doubts,
+            device: record.device,
             renew: self.renew,
             suspect: self.suspect,
         })

@@ -13,7 +13,7 @@ use crate::format::entry::{Entry, EntryKind, FileContents, encode_data};
 use crate::format::object_ref::{DataRef, ObjectRef, SegmentId, Slice};
 use crate::format::path::EntryPath;
 use crate::local::stat_cache::{
-    Block, Doubts, FinishedCache, Remembered, SegmentUse, StatCacheReader, StatCacheWriter, StatKey,
+    Block, FinishedCache, Remembered, SegmentUse, StatCacheReader, StatCacheWriter,
 };
 use crate::monitor::Counter;
 use crate::store::pool::Pool;
@@ -144,21 +144,10 @@ impl<'r> MetadataLogWriter<'r> {
         self.advance(pool)
     }
 
-    /// Appends a new entry, which takes the place of the one found, if any; the caller keeps path order.
-    pub fn append(
-        &mut self,
-        pool: &Pool,
-        entry: &Entry,
-        key: StatKey,
-        doubts: Doubts,
-    ) -> Result<()> {
+    /// Appends a new entry, which takes the place of the one found, if any; the caller keeps path order. Of what is to be
+    /// `remembered`, contents and lists are filled in here.
+    pub fn append(&mut self, pool: &Pool, entry: &Entry, mut remembered: Remembered) -> Result<()> {
         self.make_room(pool, &entry.path)?;
-        let mut remembered = Remembered {
-            key,
-            doubts,
-            contents: None,
-            lists: Vec::new(),
-        };
         let mut stanza = Vec::new();
         match &entry.kind {
             EntryKind::File(contents) if contents.data.len() > REFERENCES_MAX => {

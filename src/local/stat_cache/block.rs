@@ -60,6 +60,8 @@ struct Head {
 pub struct Record {
     /// The stat that the entry was made from.
     pub key: StatKey,
+    /// The device number, of a file with several hard links.
+    pub device: Option<u64>,
     /// What speaks against trusting it.
     pub doubts: Doubts,
     /// Index in the head's `texts`, start, length.
@@ -90,7 +92,10 @@ struct Delta {
 const KIND: u8 = 0x0f;
 const VOLATILE: u8 = 0x10;
 const UNSTABLE: u8 = 0x20;
-const CONTENTS: u8 = 0x40;
+/// It has several hard links.
+const LINKED: u8 = 0x40;
+/// The type of regular files, which alone have contents.
+const REGULAR: u8 = 8;
 /// The stanza does not follow that of the entry before.
 const PLACED: u8 = 0x80;
 
@@ -195,6 +200,7 @@ impl Block {
     pub fn remembered(&self, record: &Record) -> Option<Remembered> {
         let mut remembered = Remembered {
             key: record.key,
+            device: record.device,
             doubts: record.doubts,
             contents: None,
             lists: Vec::new(),
@@ -274,7 +280,11 @@ impl Cursor {
         delta.inode = delta.inode.wrapping_add(source.signed()?);
         let size = source.number()?;
         let mut contents = (0, 0);
-        if flags & CONTENTS != 0 {
+        let device = match flags & LINKED {
+            0 => None,
+            _ => Some(source.number()?),
+        };
+        if flags & KIND == REGULAR {
             let length = usize::try_from(source.number()?).ok()?;
             contents = (body_bytes - source.left(), length);
             source.take(length)?;
@@ -287,6 +297,7 @@ impl Cursor {
                 ctime,
                 inode: delta.inode.cast_unsigned(),
             },
+            device,
             doubts: Doubts {
                 volatile: flags & VOLATILE != 0,
                 unstable: flags & UNSTABLE != 0,
@@ -351,7 +362,7 @@ impl BlockBuilder {
             key.kind & KIND
                 | flag(remembered.doubts.volatile, VOLATILE)
                 | flag(remembered.doubts.unstable, UNSTABLE)
-                | flag(contents.is_some(), CONTENTS)
+                | flag(remembered.device.is_some(), LINKED)
                 | flag(placed, PLACED),
         );
         put(out, place.length.into());
@@ -366,6 +377,9 @@ impl BlockBuilder {
         let inode = key.inode.cast_signed();
         put_signed(out, inode.wrapping_sub(delta.inode));
         put(out, key.size);
+        if let Some(device) = remembered.device {
+            put(out, device);
+        }
         if let Some(contents) = contents {
             put(out, contents.len() as u64);
             out.extend_from_slice(&contents);

@@ -36,6 +36,7 @@ fn key(size: u64, inode: u64) -> StatKey {
 fn file(size: u64, inode: u64, data: Vec<DataRef>) -> Remembered {
     Remembered {
         key: key(size, inode),
+        device: None,
         doubts: Doubts::default(),
         contents: Some(FileContents {
             size,
@@ -314,6 +315,7 @@ proptest! {
         let size = data.iter().filter_map(DataRef::length).sum();
         let mut remembered = file(size, inode, data);
         remembered.key.size = other.unwrap_or(size);
+        remembered.device = other;
         remembered.lists = lists
             .iter()
             .map(|&n| SegmentUse { segment: SegmentId::from_bytes([n; 16]), bytes: n.into() })
