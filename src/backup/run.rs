@@ -28,7 +28,7 @@ use crate::format::entry::{Entry, EntryKind};
 use crate::format::object_ref::DataRef;
 use crate::format::segment_group::SegmentGroup;
 use crate::local::database::Database;
-use crate::local::stat_cache::{Doubts, Remembered, StatKey};
+use crate::local::stat_cache::{Doubts, NONSENSE, Remembered, StatKey};
 use crate::metadata_log::{MetadataLogWriter, OldEntry, OldLogOptions};
 use crate::monitor::{Counter, PathStatus};
 use crate::store::dir::StoreDir;
@@ -227,7 +227,7 @@ impl<'r> Run<'r> {
     /// read for its blocks.
     fn renew(&mut self, found: &Found<'_>, old: &OldEntry) -> Result<bool> {
         let remembered = self.log.remembered();
-        let remembered = remembered.context("the stat cache has an entry that makes no sense")?;
+        let remembered = remembered.context(NONSENSE)?;
         let (data, lists) = self.are_usable(&remembered)?;
         if !data {
             return Ok(false);

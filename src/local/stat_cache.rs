@@ -21,6 +21,10 @@ pub use writer::{FinishedCache, StatCacheWriter};
 
 use crate::format::entry::{FileContents, FileTime};
 
+/// Says of an entry with a good digest that it cannot be understood, and the way out.
+pub const NONSENSE: &str = "the stat cache has an entry that makes no sense: remove the statcache files of the local state; the next run \
+    then reads every file";
+
 /// First bytes of the file. The number is the version of its layout; another one is not read.
 const MAGIC: &[u8; 16] = b"pileus stats  1\n";
 

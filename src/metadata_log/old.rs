@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use crate::format::object_ref::SegmentId;
 use crate::format::path::{EntryPath, compare};
 use crate::local::stat_cache::{
-    Block, Cursor, Damaged, Doubts, Remembered, SegmentUse, StanzaPlace, StatCacheReader, StatKey,
+    Block, Cursor, Damaged, Doubts, NONSENSE, Remembered, SegmentUse, StanzaPlace, StatCacheReader,
+    StatKey,
 };
 use crate::monitor::Counter;
 
@@ -172,12 +173,11 @@ impl OldBlock {
     ) -> Result<()> {
         let mut cursor = self.block.cursor();
         for _ in 0..self.cursor.passed() {
-            let nonsense = || "the stat cache has a block that makes no sense";
             cursor
                 .advance(&self.block)
                 .then_some(())
-                .with_context(nonsense)?;
-            let (remembered, place) = at(&self.block, &cursor).with_context(nonsense)?;
+                .context(NONSENSE)?;
+            let (remembered, place) = at(&self.block, &cursor).context(NONSENSE)?;
             keep(cursor.path(), remembered, place)?;
         }
         Ok(())

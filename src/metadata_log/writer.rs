@@ -13,7 +13,7 @@ use crate::format::entry::{Entry, EntryKind, FileContents, encode_data};
 use crate::format::object_ref::{DataRef, ObjectRef, SegmentId, Slice};
 use crate::format::path::EntryPath;
 use crate::local::stat_cache::{
-    Block, FinishedCache, Remembered, SegmentUse, StatCacheReader, StatCacheWriter,
+    Block, FinishedCache, NONSENSE, Remembered, SegmentUse, StatCacheReader, StatCacheWriter,
 };
 use crate::monitor::Counter;
 use crate::store::pool::Pool;
@@ -134,9 +134,7 @@ impl<'r> MetadataLogWriter<'r> {
             .as_ref()
             .expect("an entry was found in a block");
         if !block.whole {
-            let (remembered, place) = block
-                .present()
-                .context("the stat cache has a block that makes no sense")?;
+            let (remembered, place) = block.present().context(NONSENSE)?;
             self.piece
                 .push_kept(block.cursor.path(), &remembered, place);
             self.store_full_piece(pool)?;
