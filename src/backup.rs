@@ -186,7 +186,8 @@ fn ensure_same_store(database: &Database, store: &StoreDir) -> Result<()> {
             return Ok(());
         }
     }
-    match snapshots.first() {
+    // Checkpoints may have been cleared away by hand.
+    match snapshots.iter().find(|name| !name.is_checkpoint()) {
         None => Ok(()),
         Some(latest) => bail!(
             "the local state belongs to another store: its last snapshot, {latest}, is not in {}; use a --localdb of its own for each \

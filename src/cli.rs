@@ -6,10 +6,16 @@
 mod arguments;
 mod backup;
 mod cat;
+mod clean;
+mod diff;
+mod export;
+mod find;
 mod list;
 mod ls;
+mod prune;
 mod restore;
 mod size;
+mod stats;
 mod verify;
 
 use std::num::NonZero;
@@ -72,7 +78,13 @@ pub(crate) fn main() -> ExitCode {
         Command::List(list) => list::run(list, &console),
         Command::Ls(ls) => ls::run(ls, &console),
         Command::Cat(cat) => cat::run(cat, &console),
+        Command::Export(export) => export::run(export, &console),
+        Command::Find(find) => find::run(find, &console),
+        Command::Diff(diff) => diff::run(diff, &console),
+        Command::Stats(stats) => stats::run(stats, &console),
         Command::Verify(verify) => verify::run(verify, &console),
+        Command::Prune(prune) => prune::run(prune, &console),
+        Command::Clean(clean) => clean::run(clean, &console),
     };
     let code = result.unwrap_or_else(|failure| match failure {
         Failure::Usage(text) => {

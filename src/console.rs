@@ -56,6 +56,11 @@ impl Console {
         self.json
     }
 
+    /// Tells whether more is to be told of each path.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbosity == Verbosity::Paths
+    }
+
     /// Prints a line to standard output.
     pub(crate) fn line(&self, text: &str) -> Result<()> {
         // In one piece: other threads print too.
@@ -78,6 +83,14 @@ impl Console {
     pub(crate) fn tell_terminal(&self, text: &str) {
         if io::stdout().is_terminal() {
             self.tell(text);
+        }
+    }
+
+    /// Prints a note to standard error, where standard output is not for people.
+    pub(crate) fn note_aside(&self, text: &str) {
+        let watched = self.verbosity == Verbosity::Normal && io::stderr().is_terminal();
+        if watched || self.verbosity == Verbosity::Paths {
+            self.to_stderr(text);
         }
     }
 

@@ -5,15 +5,23 @@
 //! nothing and never exits: what happens leaves through [`monitor::Monitor`].
 
 pub mod backup;
+pub mod changes;
 pub mod chosen;
+pub mod clean;
+pub mod diff;
+pub mod export;
 pub mod file_reader;
+pub mod find;
 pub mod format;
 pub mod local;
 pub mod metadata_log;
 pub mod monitor;
 
+pub mod pattern;
+pub mod prune;
 pub mod restore;
 pub mod snapshot;
 pub mod sorter;
+pub mod stats;
 pub mod store;
 pub mod verify;

@@ -9,6 +9,7 @@ pub mod database;
 pub mod lock;
 pub mod signature;
 pub mod stat_cache;
+pub mod utilization;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -30,11 +31,17 @@ fn open_private(path: &Path) -> io::Result<File> {
     options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)
 }
 
-/// Opens a file of local state for reading, if it is there.
+/// Opens a file of local state for reading, if it is there. Whatever else stands in its place is neither followed nor waited for.
 fn open_existing(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
-    options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = options.custom_flags(flags.bits()).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("is not a regular file"))
+    }
 }
 
 /// Tells whether a file name is one of local state.

@@ -4,10 +4,14 @@
 //! *objects*: each segment opens, and every reference of every metadata log resolves to an object that matches it; each segment is
 //! read once, however many snapshots share it. *files*: the whole contents of every file match its checksum.
 //!
+//! With a sample, segments outside it are neither hashed nor read, but for those of metadata; of the files, those are read whose first
+//! object is in the sample.
+//!
 //! Damage is told where it is (a file of the store, an object) and then, in a second reading of the metadata logs that only damage
 //! makes necessary, for every path that it touches. Everything undamaged is still checked.
 
 mod objects;
+mod sample;
 mod sums;
 
 use std::collections::HashSet;
@@ -17,13 +21,17 @@ use anyhow::Result;
 
 use crate::file_reader;
 use crate::format::descriptor::Descriptor;
-use crate::format::entry::{Entry, EntryKind};
+use crate::format::entry::{Entry, EntryKind, FileContents};
+use crate::format::object_ref::DataRef;
 use crate::format::snapshot_name::SnapshotName;
 use crate::metadata_log::MetadataLogReader;
 use crate::monitor::{Counter, Monitor};
 use crate::snapshot;
 use crate::store::catalog::Catalog;
 use crate::store::object_cache::ObjectCache;
+
+use sample::Drawn;
+pub use sample::Sample;
 
 /// How much is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +53,8 @@ pub struct VerifyOptions {
     pub snapshots: Vec<SnapshotName>,
     /// How much is checked.
     pub level: Level,
+    /// Which part of the segments is read; all if there is nothing.
+    pub sample: Option<Sample>,
     /// Shell command that has to accept every descriptor's signature.
     pub verify_signature: Option<String>,
     /// Shell command that undoes a filter which no built-in codec knows.
@@ -56,6 +66,8 @@ pub struct VerifyOptions {
 pub struct VerifyReport {
     /// Snapshots whose descriptors could be used.
     pub snapshots: u64,
+    /// Segments in the sample, if there was one.
+    pub sampled_segments: Option<u64>,
     /// Files of the store whose checksums were compared.
     pub store_files: u64,
     /// Objects that were looked at.
@@ -88,16 +100,19 @@ pub fn run(options: &VerifyOptions, monitor: &dyn Monitor) -> Result<VerifyRepor
         }
     }
     report.snapshots = subjects.len() as u64;
-    report.store_files = sums::verify(&catalog, &subjects, &monitor);
+    let drawn = Drawn::new(options.sample, &subjects);
+    report.sampled_segments = drawn.count();
+    report.store_files = sums::verify(&catalog, &subjects, &drawn, &monitor);
     if options.level >= Level::Objects {
         for subject in &subjects {
             catalog.ensure_readable(&subject.descriptor.segments, options.unfilter.as_deref())?;
         }
-        report.objects =
-            objects::verify(&catalog, &subjects, options.unfilter.as_deref(), &monitor)?;
+        let unfilter = options.unfilter.as_deref();
+        report.objects = objects::verify(&catalog, &subjects, &drawn, unfilter, &monitor)?;
     }
     if options.level >= Level::Files {
-        report.files = verify_files(&catalog, &subjects, options.unfilter.as_deref(), &monitor)?;
+        let unfilter = options.unfilter.as_deref();
+        report.files = verify_files(&catalog, &subjects, &drawn, unfilter, &monitor)?;
     }
     report.problems = monitor.problems();
     Ok(report)
@@ -107,6 +122,7 @@ pub fn run(options: &VerifyOptions, monitor: &dyn Monitor) -> Result<VerifyRepor
 fn verify_files(
     catalog: &Catalog,
     subjects: &[Subject],
+    drawn: &Drawn,
     unfilter: Option<&str>,
     monitor: &Counter<'_>,
 ) -> Result<u64> {
@@ -118,7 +134,8 @@ fn verify_files(
             let EntryKind::File(contents) = &entry.kind else {
                 continue;
             };
-            if seen.insert(contents_key(&entry))
+            if begins_in(drawn, contents)
+                && seen.insert(contents_key(&entry))
                 && let Err(error) = file_reader::read(contents, &mut data_objects, &mut |_| Ok(()))
             {
                 monitor.problem(
@@ -129,6 +146,15 @@ fn verify_files(
         }
     }
     Ok(seen.len() as u64)
+}
+
+/// Tells whether the first object of a file is in the sample; a file of zeros alone costs nothing.
+fn begins_in(drawn: &Drawn, contents: &FileContents) -> bool {
+    let mut segments = contents.data.iter().filter_map(|data| match data {
+        DataRef::Object(reference) | DataRef::Indirect(reference) => Some(reference.object.segment),
+        DataRef::Zero(_) => None,
+    });
+    segments.next().is_none_or(|first| drawn.has(first))
 }
 
 /// Identifies size, checksum and references of a file in 16 bytes.

@@ -17,14 +17,17 @@ use crate::format::object_ref::{ObjectRef, SegmentId};
 use crate::format::snapshot_name::SnapshotName;
 use crate::format::sums::{self, FileSum};
 use crate::local::database::Database;
+use crate::local::stat_cache::FinishedCache;
 
 impl Run<'_> {
     /// Makes sure that what was stored so far is not lost: as a checkpoint if the name of one is free in this second, else as
     /// blocks that the local database knows.
     pub(super) fn secure(&mut self) -> Result<()> {
         let now = self.outside.clock.now();
-        let last = self.last_checkpoint.map(Timestamp::as_second);
-        if last.is_none_or(|last| last < now.as_second()) && self.entries.total() > 0 {
+        let last = self.last_checkpoint.as_ref();
+        if last.is_none_or(|last| last.instant().as_second() < now.as_second())
+            && self.entries.total() > 0
+        {
             self.checkpoint(now).map(drop)
         } else {
             self.commit_blocks()
@@ -49,12 +52,14 @@ impl Run<'_> {
         self.complete_segments()?;
         let checkpoint = self.publish(root, &uses, Naming::Checkpoint, now)?;
         self.sink.database().commit()?;
-        self.log.checkpoint_cache()?;
+        self.log.checkpoint_cache();
         self.safe_bytes = self.sink.stored_bytes();
-        self.last_checkpoint = Some(checkpoint.instant());
+        // Those of earlier runs may have more; they stay until a complete snapshot does.
+        if let Some(last) = self.last_checkpoint.replace(checkpoint.clone()) {
+            self.remove_checkpoints(&[last]);
+        }
         let told = format!("checkpoint {checkpoint}");
         self.outside.monitor.note(&told);
-        self.remove_checkpoints_but(&checkpoint);
         Ok(checkpoint)
     }
 
@@ -77,20 +82,7 @@ impl Run<'_> {
         self.complete_segments()?;
         let started = self.outside.started;
         let snapshot = self.publish(log.root, &log.uses, Naming::Complete, started)?;
-        let remembered = self
-            .sink
-            .database()
-            .commit()
-            .and_then(|()| log.cache.replace());
-        if let Err(error) = remembered {
-            // The snapshot exists. Without local state the next run reads or stores some files again, no more.
-            let reason = format!(
-                "snapshot {snapshot} is complete, but the local state does not know it: {error:#}"
-            );
-            self.outside.monitor.problem(b"local state", reason);
-        } else {
-            self.remove_checkpoints_but(&snapshot);
-        }
+        self.remember(&snapshot, log.cache);
         Ok(self.report(Some(snapshot), false))
     }
 
@@ -144,27 +136,42 @@ impl Run<'_> {
         Ok(snapshot)
     }
 
-    /// Removes checkpoints of the scheme that `newer` makes superfluous: descriptor, then sums file, then the database's rows.
-    fn remove_checkpoints_but(&self, newer: &SnapshotName) {
-        if self.options.leave_checkpoints {
+    /// Steps 4 and 5. The snapshot exists: without local state the next run reads or stores some files again, no more.
+    fn remember(&self, snapshot: &SnapshotName, cache: Option<FinishedCache>) {
+        let (database, monitor) = (self.sink.database(), self.outside.monitor);
+        if let Err(error) = database.commit() {
+            let reason = format!(
+                "snapshot {snapshot} is complete, but the local state does not know it: {error:#}"
+            );
+            monitor.problem(b"localdb.sqlite", reason);
             return;
         }
-        if let Err(error) = self.try_to_remove_checkpoints_but(newer) {
-            let reason = format!("cannot remove old checkpoints: {error:#}");
-            self.outside.monitor.note(&reason);
+        if let Some(Err(error)) = cache.map(FinishedCache::replace) {
+            let reason = format!("is still the old one, so the next run reads more: {error:#}");
+            monitor.problem(b"stat cache", reason);
+        }
+        match database.checkpoints(&self.options.scheme) {
+            Ok(checkpoints) => self.remove_checkpoints(&checkpoints),
+            Err(error) => monitor.note(&format!("cannot look for checkpoints: {error:#}")),
         }
     }
 
-    fn try_to_remove_checkpoints_but(&self, newer: &SnapshotName) -> Result<()> {
-        let database = self.sink.database();
-        let checkpoints = database.checkpoints(&self.options.scheme)?;
-        for checkpoint in checkpoints.iter().filter(|name| *name != newer) {
+    /// Removes checkpoints that are superfluous: descriptor, then sums file, then the database's rows.
+    fn remove_checkpoints(&self, checkpoints: &[SnapshotName]) {
+        if self.options.leave_checkpoints || checkpoints.is_empty() {
+            return;
+        }
+        let remove = |checkpoint: &SnapshotName| {
             self.store.remove(&format!("{}.lbs", checkpoint.stem()))?;
             self.store
                 .remove(&format!("{}.sha1sums", checkpoint.stem()))?;
-            database.remove_snapshot(checkpoint)?;
+            self.sink.database().remove_snapshot(checkpoint)
+        };
+        let removed = checkpoints.iter().try_for_each(remove);
+        if let Err(error) = removed.and_then(|()| self.sink.database().commit()) {
+            let reason = format!("cannot remove old checkpoints: {error:#}");
+            self.outside.monitor.note(&reason);
         }
-        database.commit()
     }
 
     fn report(&self, snapshot: Option<SnapshotName>, interrupted: bool) -> BackupReport {

@@ -11,7 +11,13 @@ use crate::format::entry::FileContents;
 #[derive(Default)]
 pub(super) struct Links {
     files: HashMap<(u64, u64), LinkedFile>,
+    /// Number of references in all contents, and one for each file.
+    weight: usize,
 }
+
+/// Most references that are remembered, some 10 MB. Beyond that all are forgotten: other names may never come, and if they do, the
+/// file is read again and its blocks are found to be known.
+const WEIGHT_MAX: usize = 1 << 15;
 
 struct LinkedFile {
     contents: FileContents,
@@ -34,6 +40,7 @@ impl Links {
             return Some((known.contents.clone(), known.volatile));
         }
         let known = self.files.remove(&key)?;
+        self.weight -= weight(&known.contents);
         Some((known.contents, known.volatile))
     }
 
@@ -46,9 +53,20 @@ impl Links {
                 unchanged: times(stat),
                 links_to_come: stat.st_nlink - 1,
             };
-            self.files.insert(identity(stat), linked);
+            if self.weight + weight(contents) > WEIGHT_MAX {
+                self.files.clear();
+                self.weight = 0;
+            }
+            self.weight += weight(contents);
+            if let Some(replaced) = self.files.insert(identity(stat), linked) {
+                self.weight -= weight(&replaced.contents);
+            }
         }
     }
+}
+
+fn weight(contents: &FileContents) -> usize {
+    1 + contents.data.len()
 }
 
 fn times(stat: &FileStat) -> StatTimes {

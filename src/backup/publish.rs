@@ -93,6 +93,9 @@ fn sign(text: Vec<u8>, signature_filter: Option<&str>) -> Result<Vec<u8>> {
             ..descriptor
         })
     };
+    if Descriptor::parse(&signed).is_ok_and(|descriptor| !descriptor.signed) {
+        bail!("cannot sign the snapshot: \"{command}\" did not sign it (use a clear signature)");
+    }
     match unsigned(&signed) {
         Ok(descriptor) if Ok(&descriptor) == unsigned(&text).as_ref() => Ok(signed),
         Ok(_) => bail!("cannot sign the snapshot: \"{command}\" changed the descriptor"),

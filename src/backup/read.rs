@@ -274,7 +274,15 @@ impl Run<'_> {
         let mut entry = describe::regular(path, &open.stat, read.contents, &mut self.owners);
         entry.volatile = volatile;
         let unstable = visit.restless && visit.changed;
-        self.record(entry, xattrs, &open.stat, visit.counts.status(), unstable)
+        let key = describe::stat_key(&open.stat);
+        let status = match visit.counts.status() {
+            // It has no blocks: like a directory, it is told by what it is.
+            PathStatus::Old if visit.counts.old == 0 && visit.old.is_none_or(|o| o.key != key) => {
+                PathStatus::New
+            }
+            status => status,
+        };
+        self.record(entry, xattrs, &open.stat, status, unstable)
     }
 
     /// Looks for contents that changed though nothing says so: a disk that rots, or a clock that was played with.

@@ -27,6 +27,7 @@ use crate::format::BLOCK_BYTES;
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::object_ref::DataRef;
 use crate::format::segment_group::SegmentGroup;
+use crate::format::snapshot_name::SnapshotName;
 use crate::local::database::Database;
 use crate::local::stat_cache::{Doubts, NONSENSE, Remembered, StatKey};
 use crate::metadata_log::{MetadataLogWriter, OldEntry, OldLogOptions};
@@ -85,7 +86,8 @@ pub(super) struct Run<'r> {
     pub(super) source_bytes: u64,
     /// When the present path was looked at, or a moment before.
     seen: Timestamp,
-    pub(super) last_checkpoint: Option<Timestamp>,
+    /// The checkpoint that this run made last.
+    pub(super) last_checkpoint: Option<SnapshotName>,
     /// When something ended last that took long: what was seen before may be something else by now.
     long_work_ended: Option<Timestamp>,
     /// How many bytes of blocks are safe: stored, and known to the local database.
@@ -110,7 +112,7 @@ impl<'r> Run<'r> {
             renew_all: options.full_metadata || options.reread,
             monitor: outside.monitor,
         };
-        let log = MetadataLogWriter::new(metadata, &old)?;
+        let log = MetadataLogWriter::new(metadata, &old);
         let staging = Staging::new(state.local, options.staging_bytes);
         tell_what_is_missing(&log, &state.database, options, outside.monitor)?;
         Ok(Self {
@@ -135,7 +137,7 @@ impl<'r> Run<'r> {
 
     /// Backs up one path.
     pub(super) fn visit(&mut self, found: &Found<'_>) -> Result<()> {
-        let before = (self.chunker.bytes_read(), self.last_checkpoint);
+        let before = (self.chunker.bytes_read(), self.last_checkpoint.clone());
         match self.look_again(found) {
             Ok(found) => self.decide(&found)?,
             Err(reason) => self.outside.monitor.problem(found.path.as_bytes(), reason),
@@ -323,11 +325,10 @@ impl<'r> Run<'r> {
     }
 }
 
-/// Tells whether a file changed in the second before `moment`, at which it was looked at, or later.
+/// Tells whether a file changed in the second before `moment`, at which it was looked at, or later. Only the change time counts:
+/// whatever changes the modification time changes it too, and that one may be set to any day to come.
 fn is_racy_at(stat: &FileStat, moment: Timestamp) -> bool {
-    let latest = describe::time(stat.st_mtime, stat.st_mtime_nsec)
-        .max(describe::time(stat.st_ctime, stat.st_ctime_nsec));
-    latest.seconds >= moment.as_second() - 1
+    stat.st_ctime >= moment.as_second() - 1
 }
 
 /// Says what a run cannot know: the same as in a first run, but after a first run it costs time and room.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 
 use crate::format::object_ref::SegmentId;
-use crate::local::database::Database;
+use crate::local::database::{Database, KnownSegment};
 use crate::store::catalog::split_segment_file;
 use crate::store::dir::StoreDir;
 
@@ -39,8 +39,7 @@ impl Segments {
         }
         let usable = match database.segment(id)? {
             Some(segment) if segment.expired.is_none() && segment.checksum.is_some() => {
-                self.ensure_present(id, &segment.file, segment.disk_bytes)?;
-                true
+                self.is_there(database, id, &segment)?
             }
             _ => false,
         };
@@ -48,13 +47,29 @@ impl Segments {
         Ok(usable)
     }
 
-    fn ensure_present(&self, id: SegmentId, file: &str, disk_bytes: Option<u64>) -> Result<()> {
+    /// Tells whether a missing segment was cleared away because no snapshot needs it: what a killed run left, or what was pruned
+    /// where this local state was not at hand. Then none of the snapshots that used it is there either.
+    fn was_pruned(&self, database: &Database, id: SegmentId) -> Result<bool> {
+        for snapshot in database.snapshots_using(id)? {
+            if self.store.has(&format!("{}.lbs", snapshot.stem()))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Looks for a known segment in the store; one that is missing though it is needed ends the run.
+    fn is_there(&self, database: &Database, id: SegmentId, segment: &KnownSegment) -> Result<bool> {
+        let file = &segment.file;
         if split_segment_file(file).is_none_or(|(named, _)| named != id) {
             bail!("the local database is damaged: it calls the file of segment {id} {file}");
         }
         let there = self.store.size(file)?;
-        if there.is_some() && there == disk_bytes {
-            return Ok(());
+        if there.is_some() && there == segment.disk_bytes {
+            return Ok(true);
+        }
+        if there.is_none() && self.was_pruned(database, id)? {
+            return Ok(false);
         }
         let state = if there.is_none() {
             "is not"

@@ -53,7 +53,13 @@ pub(crate) enum Command {
     List(List),
     Ls(Ls),
     Cat(Cat),
+    Export(Export),
+    Find(Find),
+    Diff(Diff),
+    Stats(Stats),
     Verify(Verify),
+    Prune(Prune),
+    Clean(Clean),
 }
 
 /// Make a snapshot of files and directories
@@ -127,6 +133,10 @@ pub(crate) struct Backup {
     /// Copy files that keep changing aside up to this size, 0 for never [default: 10 % of the free space]
     #[arg(long, value_name = "SIZE")]
     pub(crate) staging_size: Option<String>,
+
+    /// Mark poorly used segments as expired first, as clean does
+    #[arg(long)]
+    pub(crate) clean: bool,
 }
 
 /// Which snapshot of which store.
@@ -236,6 +246,101 @@ pub(crate) struct Cat {
     pub(crate) path: PathBuf,
 }
 
+/// Write a snapshot as a tar archive to standard output
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus export --dest=/mnt/backup home/user | tar x -C /tmp/back")]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) which: Which,
+
+    /// Only these, with all below them [default: everything]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// Find every version of paths over all snapshots
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus find --dest=/mnt/backup /home/user/letter.txt")]
+pub(crate) struct Find {
+    /// Directory of the store
+    #[arg(long, alias = "store", value_name = "DIR")]
+    pub(crate) dest: PathBuf,
+
+    /// What to find, as with --exclude of backup: * and ? stop at /, ** does not, a leading / anchors
+    #[arg(value_name = "PATTERN", required = true)]
+    pub(crate) patterns: Vec<String>,
+
+    /// Only snapshots of this series
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<String>,
+
+    /// Undo a filter that is not built in with this shell command, such as "gpg -d"
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) unfilter: Option<String>,
+}
+
+/// Tell what changed between two snapshots, or since one on the disk
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus diff --dest=/mnt/backup @3d latest")]
+pub(crate) struct Diff {
+    /// Directory of the store
+    #[arg(long, alias = "store", value_name = "DIR")]
+    pub(crate) dest: PathBuf,
+
+    /// The older snapshot: latest, a name, the beginning of one, or @TIME
+    #[arg(value_name = "A")]
+    pub(crate) old: String,
+
+    /// The newer snapshot [default: the files on the disk]
+    #[arg(value_name = "B")]
+    pub(crate) new: Option<String>,
+
+    /// Only snapshots of this series
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<String>,
+
+    /// Where stored paths begin on the disk [default: /]
+    #[arg(long, value_name = "DIR", conflicts_with = "new")]
+    pub(crate) root: Option<PathBuf>,
+
+    /// Read files on the disk even if size and time are those of the snapshot
+    #[arg(long, conflicts_with = "new")]
+    pub(crate) contents: bool,
+
+    /// Compare only this, with all below it
+    #[arg(long, value_name = "PATH")]
+    pub(crate) only: Vec<PathBuf>,
+
+    /// Leave out what matches, as backup does
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<String>,
+
+    /// Undo a filter that is not built in with this shell command, such as "gpg -d"
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) unfilter: Option<String>,
+}
+
+/// Show how large a store is, and how it grew
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus stats --dest=/mnt/backup")]
+pub(crate) struct Stats {
+    /// Directory of the store
+    #[arg(long, alias = "store", value_name = "DIR")]
+    pub(crate) dest: PathBuf,
+
+    /// Only snapshots of this series
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<String>,
+
+    /// Directory of the local state, which knows how much of each segment is used
+    #[arg(long, value_name = "DIR")]
+    pub(crate) localdb: Option<PathBuf>,
+
+    /// Undo a filter that is not built in with this shell command, such as "gpg -d"
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) unfilter: Option<String>,
+}
+
 /// Check a store without changing it
 #[derive(Debug, Args)]
 #[command(after_help = "Example: pileus verify --dest=/mnt/backup --level=files")]
@@ -252,6 +357,10 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "NAME")]
     pub(crate) scheme: Option<String>,
 
+    /// Read only so many per cent of the segments, others each time; the SEED that was told repeats a run
+    #[arg(long, value_name = "PERCENT[:SEED]")]
+    pub(crate) sample: Option<String>,
+
     /// sums (files of the store), objects (also all that is in them) or files (also all contents)
     #[arg(long, value_name = "LEVEL", default_value = "sums")]
     pub(crate) level: String,
@@ -263,4 +372,92 @@ pub(crate) struct Verify {
     /// Undo a filter that is not built in with this shell command, such as "gpg -d"
     #[arg(long, value_name = "COMMAND")]
     pub(crate) unfilter: Option<String>,
+}
+
+/// Remove snapshots, and then what only they needed
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: pileus prune --dest=/mnt/backup --keep-daily=14 --keep-monthly=12 --dry-run"
+)]
+pub(crate) struct Prune {
+    /// Directory of the store
+    #[arg(long, alias = "store", value_name = "DIR")]
+    pub(crate) dest: PathBuf,
+
+    /// Directory of the local state [default: the store itself, if it has any]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) localdb: Option<PathBuf>,
+
+    /// Apply the rules to this series of snapshots only [default: to each by itself]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<String>,
+
+    /// Keep the last N snapshots; N is a number or all, here and below
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_last: Option<String>,
+
+    /// Keep the last snapshot of each of the last N hours that have snapshots
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_hourly: Option<String>,
+
+    /// The same for days
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_daily: Option<String>,
+
+    /// The same for weeks, which begin on Monday
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_weekly: Option<String>,
+
+    /// The same for months
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_monthly: Option<String>,
+
+    /// The same for quarters of a year
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_quarterly: Option<String>,
+
+    /// The same for years
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_yearly: Option<String>,
+
+    /// Keep all that is at most so much older than the latest snapshot: 36h, 14d, 2w, 6mo, 1y or sums such as 1y6mo
+    #[arg(long, value_name = "AGE")]
+    pub(crate) keep_within: Option<String>,
+
+    /// Let no rule remove this snapshot from now on: a name or the beginning of one
+    #[arg(long, value_name = "S")]
+    pub(crate) pin: Vec<String>,
+
+    /// Take the pin away again
+    #[arg(long, value_name = "S")]
+    pub(crate) unpin: Vec<String>,
+
+    /// Remove this snapshot, whatever the rules say
+    #[arg(long, value_name = "S")]
+    pub(crate) remove: Vec<String>,
+
+    /// Remove files that no snapshot needs only if they are older than this
+    #[arg(long, value_name = "AGE", default_value = "1d")]
+    pub(crate) orphan_age: String,
+
+    /// Print what would be done, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Let the next backup write again what is live in poorly used segments
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus clean --localdb=/mnt/backup --dry-run")]
+pub(crate) struct Clean {
+    /// Directory of the local state: that of the backups' --localdb, or the store
+    #[arg(long, value_name = "DIR")]
+    pub(crate) localdb: PathBuf,
+
+    /// Mark segments as expired that are used less than this, as a part of 1
+    #[arg(long, value_name = "UTILIZATION", default_value = super::clean::BELOW)]
+    pub(crate) below: String,
+
+    /// Print what would be marked, and mark nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }

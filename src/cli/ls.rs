@@ -49,22 +49,26 @@ pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
 }
 
 fn long(entry: &Entry) -> String {
+    let arrow = match &entry.kind {
+        EntryKind::Symlink { target } => format!(" -> {}", escape(target)),
+        _ => String::new(),
+    };
+    format!("{} {}{arrow}", attributes(entry), entry.path)
+}
+
+/// Returns all of a long line that stands before the path.
+pub(super) fn attributes(entry: &Entry) -> String {
     let size = match &entry.kind {
         EntryKind::File(contents) => contents.size.to_string(),
         EntryKind::CharDevice(d) | EntryKind::BlockDevice(d) => format!("{},{}", d.major, d.minor),
         _ => "0".to_owned(),
     };
-    let arrow = match &entry.kind {
-        EntryKind::Symlink { target } => format!(" -> {}", escape(target)),
-        _ => String::new(),
-    };
     format!(
-        "{} {:<8} {:<8} {size:>12} {} {}{arrow}",
+        "{} {:<8} {:<8} {size:>12} {}",
         mode(entry),
         shown_owner(&entry.user),
         shown_owner(&entry.group),
         time(entry),
-        entry.path
     )
 }
 
@@ -97,7 +101,7 @@ fn shown_owner(owner: &Owner) -> String {
 }
 
 /// Returns the modification time, UTC; seconds since 1970 if no calendar holds it.
-fn time(entry: &Entry) -> String {
+pub(super) fn time(entry: &Entry) -> String {
     let time = Timestamp::new(entry.mtime.seconds, 0);
     time.map_or_else(
         |_| format!("{:>19}", entry.mtime.seconds),
@@ -105,7 +109,7 @@ fn time(entry: &Entry) -> String {
     )
 }
 
-fn object(entry: &Entry) -> Value {
+pub(super) fn object(entry: &Entry) -> Value {
     let mut object = json!({
         "type": "entry", "path": json_text(entry.path.as_bytes()), "kind": entry.kind.letter().to_string(), "mode": format!("{:04o}", entry.mode),
         "uid": entry.user.id, "gid": entry.group.id,

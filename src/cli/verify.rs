@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use jiff::Timestamp;
 use pileus::snapshot;
 use pileus::store::catalog::Catalog;
-use pileus::verify::{self, Level, VerifyOptions};
+use pileus::verify::{self, Level, Sample, VerifyOptions};
 use serde_json::json;
 
 use super::arguments::Verify;
@@ -15,6 +15,8 @@ use crate::console::Console;
 
 pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> {
     let level = level(&arguments.level).map_err(Failure::Usage)?;
+    let sample = arguments.sample.as_deref().map(sample).transpose();
+    let sample = sample.map_err(Failure::Usage)?;
     let catalog = Catalog::open(&arguments.dest)?;
     let scheme = arguments.scheme.as_deref();
     let snapshots = if arguments.snapshot == "all" {
@@ -43,6 +45,7 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
         store: arguments.dest.clone(),
         snapshots,
         level,
+        sample,
         verify_signature: arguments.verify_signature.clone(),
         unfilter: arguments.unfilter.clone(),
     };
@@ -51,6 +54,7 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
     let seconds = begun.elapsed().as_secs_f64();
     console.summary(&json!({
         "type": "summary", "command": "verify", "level": arguments.level, "snapshots": report.snapshots,
+        "sampled_segments": report.sampled_segments, "seed": sample.map(|sample| sample.seed),
         "store_files": report.store_files, "objects": report.objects, "files": report.files,
         "problems": report.problems, "seconds": seconds,
     }));
@@ -67,11 +71,44 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
             report.objects, report.files
         ),
     };
+    let sampled = sample.map_or(String::new(), |sample| {
+        let count = report.sampled_segments.unwrap_or(0);
+        format!(" of a sample of {count} segments (seed {})", sample.seed)
+    });
     console.tell_terminal(&format!(
-        "verified {} snapshots: {} store files{deeper}: {problems} ({seconds:.1} s)",
+        "verified {} snapshots: {} store files{deeper}{sampled}: {problems} ({seconds:.1} s)",
         report.snapshots, report.store_files
     ));
     Ok(done_with(report.problems))
+}
+
+/// Reads `PERCENT[:SEED]`; without a seed, the clock gives one.
+fn sample(text: &str) -> Result<Sample, String> {
+    let wrong = || {
+        format!(
+            "--sample={text} is not a part: write per cent from 0.01 to 100, such as --sample=10"
+        )
+    };
+    let (percent, seed) = match text.split_once(':') {
+        Some((percent, seed)) => (percent, seed.parse().map_err(|_| wrong())?),
+        None => (text, now()),
+    };
+    let (whole, part) = percent.split_once('.').unwrap_or((percent, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) || whole.len() > 3 || part.len() > 2 {
+        return Err(wrong());
+    }
+    let hundredths = format!("{whole}{part:0<2}").parse().map_err(|_| wrong())?;
+    match hundredths {
+        share @ 1..=10_000 => Ok(Sample { share, seed }),
+        _ => Err(wrong()),
+    }
+}
+
+/// Returns a number that is another one each time.
+fn now() -> u64 {
+    let nanoseconds = Timestamp::now().as_nanosecond().unsigned_abs() % (1 << 53);
+    u64::try_from(nanoseconds).expect("less than 2^53, which JSON has room for")
 }
 
 fn level(text: &str) -> Result<Level, String> {

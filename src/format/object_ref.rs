@@ -127,7 +127,7 @@ impl fmt::Debug for ObjectId {
 }
 
 /// Which bytes of an object a reference means; all numbers are bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slice {
     /// No slice: all of the object, of whatever length.
     Whole,
@@ -145,7 +145,7 @@ pub enum Slice {
 }
 
 /// A reference to (a part of) a stored object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ObjectRef {
     /// The object.
     pub object: ObjectId,

@@ -9,9 +9,12 @@
 //! A block is identified by BLAKE3 over its bytes and by its length, not by the format's SHA-1, for which collisions can be made.
 
 mod blocks;
+pub mod look;
+mod retire;
 mod schema;
 mod segments;
 mod snapshots;
+mod uses;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -23,12 +26,13 @@ use crate::format::object_ref::SegmentId;
 
 pub use blocks::{BlockDigest, KnownBlock};
 pub use segments::KnownSegment;
+pub use uses::UsedSegment;
 
 /// Name of the database file.
 pub const FILE_NAME: &str = "localdb.sqlite";
 
 /// The oldest age class: each has a segment group of its own, and a writer with its buffers.
-const AGE_CLASS_MAX: u32 = 15;
+pub const AGE_CLASS_MAX: u32 = 15;
 
 /// The open database, inside the transaction of one run.
 pub struct Database {

@@ -1,5 +1,7 @@
 //! Reads a metadata log: follows references three deep, as every reader of the lineage does.
 
+use std::rc::Rc;
+
 use crate::format::entry::{Entry, stanza_path};
 use crate::format::object_ref::{ObjectId, ObjectRef};
 use crate::format::stanza::{LogItem, LogItems, Stanza};
@@ -30,6 +32,9 @@ pub struct MetadataLogReader<'a, 'c> {
     next: Option<ObjectRef>,
     fruitless_bytes: usize,
     visited: Option<&'a mut dyn FnMut(&ObjectRef)>,
+    /// References of the root before which the reader stops, in their order, and how many it has passed.
+    marks: Rc<[ObjectRef]>,
+    marks_passed: usize,
 }
 
 /// An object that is being read.
@@ -48,6 +53,8 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
             next: Some(root),
             fruitless_bytes: 0,
             visited: None,
+            marks: Rc::new([]),
+            marks_passed: 0,
         }
     }
 
@@ -58,6 +65,42 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
             visited: Some(visited),
             ..self
         }
+    }
+
+    /// Reads the root, if no entry was asked for yet, and returns the references that stand in it.
+    pub(super) fn root_references(&mut self) -> Result<Vec<ObjectRef>, LogError> {
+        if let Some(root) = self.next.take() {
+            self.descend(&root)?;
+        }
+        let text = self.stack.first().map_or(&[][..], |root| &root.text);
+        let references = LogItems::new(text).filter_map(|item| match item {
+            Ok(LogItem::Reference(reference)) => Some(reference),
+            _ => None,
+        });
+        Ok(references.collect())
+    }
+
+    /// Makes the reader stop before each of these references of the root, as if the log ended there, until
+    /// [`pass_mark`](Self::pass_mark); they are in the order in which they stand in the root.
+    pub(super) fn stop_before(&mut self, marks: Rc<[ObjectRef]>) {
+        self.marks = marks;
+        self.marks_passed = 0;
+    }
+
+    fn is_at_mark(&self) -> bool {
+        self.stack.len() == 1
+            && self.next.is_some()
+            && self.next.as_ref() == self.marks.get(self.marks_passed)
+    }
+
+    /// Goes on behind the reference before which the reader stands, without reading it; `false` if it stands before none.
+    pub(super) fn pass_mark(&mut self) -> bool {
+        let stands = self.is_at_mark();
+        if stands {
+            self.next = None;
+            self.marks_passed += 1;
+        }
+        stands
     }
 
     fn descend(&mut self, reference: &ObjectRef) -> Result<(), LogError> {
@@ -107,6 +150,9 @@ impl Iterator for MetadataLogReader<'_, '_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
+            if self.is_at_mark() {
+                return None;
+            }
             if let Some(reference) = self.next.take()
                 && let Err(error) = self.descend(&reference)
             {

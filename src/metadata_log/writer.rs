@@ -29,6 +29,9 @@ const PIECE_BYTES_MIN: u64 = 16 << 10;
 /// Most references that stand in a stanza itself, about 60 KB of text; a file of more than a gigabyte has more.
 const REFERENCES_MAX: usize = 1024;
 
+/// What a problem with the stat cache is called by.
+const STAT_CACHE: &[u8] = b"stat cache";
+
 /// Where the log of the last snapshot is known from.
 pub struct OldLogOptions<'r> {
     /// Directory of local state.
@@ -51,7 +54,9 @@ pub struct MetadataLogWriter<'r> {
     root: Vec<u8>,
     uses: BTreeMap<SegmentId, u64>,
     old: OldLog<'r>,
-    cache: StatCacheWriter,
+    /// None once it could not be written.
+    cache: Option<StatCacheWriter>,
+    monitor: &'r Counter<'r>,
 }
 
 /// What a complete log is.
@@ -60,22 +65,29 @@ pub struct FinishedLog {
     pub root: ObjectRef,
     /// Every segment that the snapshot needs, and how many bytes of its objects.
     pub uses: BTreeMap<SegmentId, u64>,
-    /// The stat cache, to be put in place when the snapshot is durable.
-    pub cache: FinishedCache,
+    /// The stat cache, to be put in place when the snapshot is durable; none if it could not be written.
+    pub cache: Option<FinishedCache>,
 }
 
 impl<'r> MetadataLogWriter<'r> {
     /// Starts a log whose objects go into `segments`.
-    pub fn new(segments: SegmentWriter, options: &OldLogOptions<'r>) -> Result<Self> {
-        let reader = StatCacheReader::open(options.local, options.scheme)?;
-        Ok(Self {
+    #[must_use]
+    pub fn new(segments: SegmentWriter, options: &OldLogOptions<'r>) -> Self {
+        // Losing it is harmless.
+        let reader = StatCacheReader::open(options.local, options.scheme).unwrap_or_else(|error| {
+            let reason = format!("{error:#}: every file is read");
+            options.monitor.problem(STAT_CACHE, reason);
+            None
+        });
+        Self {
             segments,
             piece: Piece::default(),
             root: Vec::new(),
             uses: BTreeMap::new(),
             old: OldLog::new(reader, options.renew_all, options.monitor),
-            cache: StatCacheWriter::new(options.local, options.scheme),
-        })
+            cache: Some(StatCacheWriter::new(options.local, options.scheme)),
+            monitor: options.monitor,
+        }
     }
 
     /// Tells whether there was a stat cache to begin with.
@@ -182,9 +194,9 @@ impl<'r> MetadataLogWriter<'r> {
     }
 
     /// Puts a stat cache in place for the case that the run goes no further than the checkpoint, which has to be durable.
-    pub fn checkpoint_cache(&mut self) -> Result<()> {
+    pub fn checkpoint_cache(&mut self) {
         let rest = self.old.block.as_ref().and_then(OldBlock::rest);
-        self.cache.checkpoint(rest.as_ref(), self.old.reader())
+        self.write_cache(|cache, old| cache.checkpoint(rest.as_ref(), old));
     }
 
     /// Stores what is left and the root, and closes the group's segment. Nothing may be appended after it.
@@ -200,11 +212,10 @@ impl<'r> MetadataLogWriter<'r> {
         let root = store_object(&mut self.segments, pool, &self.root)?;
         *self.uses.entry(root.object.segment).or_default() += self.root.len() as u64;
         self.segments.close(pool)?;
-        let old = self.old.reader();
         Ok(FinishedLog {
             root,
             uses: std::mem::take(&mut self.uses),
-            cache: self.cache.finish(old, nothing_more)?,
+            cache: self.write_cache(|cache, old| cache.finish(old, nothing_more)),
         })
     }
 
@@ -269,7 +280,7 @@ impl<'r> MetadataLogWriter<'r> {
         }
         if let Some(old) = self.old.block.take().filter(|old| old.whole) {
             self.store_piece(pool)?;
-            self.add_block(&old.block)?;
+            self.add_block(&old.block);
         }
         Ok(())
     }
@@ -288,15 +299,32 @@ impl<'r> MetadataLogWriter<'r> {
         }
         let piece = std::mem::take(&mut self.piece);
         let block = piece.finish(|text| store_object(&mut self.segments, pool, text))?;
-        self.add_block(&block)
+        self.add_block(&block);
+        Ok(())
     }
 
-    fn add_block(&mut self, block: &Block) -> Result<()> {
+    fn add_block(&mut self, block: &Block) {
         encode_line(block.piece(), &mut self.root);
         for used in block.segments() {
             *self.uses.entry(used.segment).or_default() += used.bytes;
         }
-        self.cache.append(block, self.old.reader())
+        self.write_cache(|cache, old| cache.append(block, old));
+    }
+
+    /// Writes to the stat cache. If that fails, there is none: the next run reads more, and this one goes on.
+    fn write_cache<T>(
+        &mut self,
+        write: impl FnOnce(&mut StatCacheWriter, Option<&StatCacheReader>) -> Result<T>,
+    ) -> Option<T> {
+        match write(self.cache.as_mut()?, self.old.reader()) {
+            Ok(written) => Some(written),
+            Err(error) => {
+                let reason = format!("{error:#}: the next run reads more");
+                self.monitor.problem(STAT_CACHE, reason);
+                self.cache = None;
+                None
+            }
+        }
     }
 
     /// Puts a long list of references into objects of its own, so that no stanza outgrows an object.

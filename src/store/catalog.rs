@@ -98,16 +98,7 @@ impl Catalog {
         let text = self.read_file(file)?;
         let descriptor =
             Descriptor::parse(&text).with_context(|| format!("cannot use {}", file.display()))?;
-        let other_scheme = !descriptor.scheme.is_empty() && descriptor.scheme != snapshot.scheme();
-        let other_time =
-            descriptor.producer.starts_with("pileus ") && descriptor.date != snapshot.instant();
-        if other_scheme || other_time {
-            let (scheme, date) = (&descriptor.scheme, descriptor.date);
-            bail!(
-                "cannot use {}: inside it says scheme \"{scheme}\" and time {date}, so it was renamed",
-                file.display()
-            );
-        }
+        ensure_not_renamed(snapshot, &descriptor, file)?;
         Ok((descriptor, text))
     }
 
@@ -190,6 +181,25 @@ impl Catalog {
     }
 }
 
+/// Makes sure that what a descriptor says of itself is what its file name says.
+pub fn ensure_not_renamed(
+    snapshot: &SnapshotName,
+    descriptor: &Descriptor,
+    file: &Path,
+) -> Result<()> {
+    let other_scheme = !descriptor.scheme.is_empty() && descriptor.scheme != snapshot.scheme();
+    let other_time =
+        descriptor.producer.starts_with("pileus ") && descriptor.date != snapshot.instant();
+    if other_scheme || other_time {
+        let (scheme, date) = (&descriptor.scheme, descriptor.date);
+        bail!(
+            "cannot use {}: inside it says scheme \"{scheme}\" and time {date}, so it was renamed",
+            file.display()
+        );
+    }
+    Ok(())
+}
+
 fn extension_of(segment: &Path) -> Option<&str> {
     split_segment_file(segment.file_name()?.to_str()?).map(|(_, extension)| extension)
 }
@@ -228,11 +238,11 @@ pub fn is_store_file(name: &[u8]) -> bool {
     split_segment_file(finished).is_some()
         || stem.is_some_and(|(snapshot, ending)| {
             SnapshotName::parse(snapshot).is_some()
-                && matches!(ending, "lbs" | "cumulus" | "sha1sums")
+                && matches!(ending, "lbs" | "cumulus" | "sha1sums" | "pinned")
         })
 }
 
-fn descriptor_snapshot(name: &str) -> Option<SnapshotName> {
+pub(super) fn descriptor_snapshot(name: &str) -> Option<SnapshotName> {
     let stem = name
         .strip_suffix(".lbs")
         .or_else(|| name.strip_suffix(".cumulus"))?;
@@ -240,7 +250,7 @@ fn descriptor_snapshot(name: &str) -> Option<SnapshotName> {
 }
 
 /// Splits `snapshot-<name>.meta<extension>`.
-fn split_meta_file(name: &str) -> Option<(SnapshotName, &str)> {
+pub(super) fn split_meta_file(name: &str) -> Option<(SnapshotName, &str)> {
     let (stem, extension) = name.strip_prefix("snapshot-")?.split_once(".meta")?;
     SnapshotName::parse(stem).map(|snapshot| (snapshot, extension))
 }
@@ -285,6 +295,7 @@ mod tests {
             "snapshot-20261121T191822.lbs",
             "snapshot-a-20261121T191822.sha1sums",
             "snapshot-a-20261121T191822.checkpoint.lbs",
+            "snapshot-a-20261121T191822.pinned",
             ".snapshot-20261121T191822.lbs.part",
         ] {
             assert!(is_store_file(own.as_bytes()), "{own}");

@@ -21,12 +21,20 @@ const STDERR_BYTES: usize = 4096;
 /// that the run ends at.
 const IGNORING_INTERRUPTION: &str = "trap '' INT\n";
 
+/// Feeds `input` to `sh -c command` and returns what it wrote. The command does not hear Ctrl-C.
+pub fn filter(command: &str, input: &[u8]) -> Result<Vec<u8>> {
+    run_script(command, &format!("{IGNORING_INTERRUPTION}{command}"), input)
+}
+
 /// Feeds `input` to `sh -c command` and returns what it wrote.
 pub fn run(command: &str, input: &[u8]) -> Result<Vec<u8>> {
+    run_script(command, command, input)
+}
+
+fn run_script(command: &str, script: &str, input: &[u8]) -> Result<Vec<u8>> {
     let (stdin, mut writer) = io::pipe().context("cannot make a pipe")?;
     let unread = stdin.try_clone().context("cannot make a pipe")?;
-    let script = format!("{IGNORING_INTERRUPTION}{command}");
-    let spawned = spawn(&script, stdin.into());
+    let spawned = spawn(script, stdin.into());
     let mut child = spawned.with_context(|| format!("cannot start filter \"{command}\""))?;
     let errors = drain_stderr(&mut child);
     let mut stdout = child.stdout.take().expect("standard output is piped");

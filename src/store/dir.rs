@@ -109,9 +109,32 @@ impl StoreDir {
         self.size(name).map(|size| size.is_some())
     }
 
-    /// Removes a published file that nothing refers to; one that is not there is as good. Only checkpoints go this way.
-    pub fn remove(&self, name: &str) -> Result<()> {
+    /// Adds an empty file, durably after [`StoreDir::sync`]; whole from the start, it needs no temporary name. One that is there
+    /// already is as good.
+    pub fn mark(&self, name: &str) -> Result<()> {
         let path = self.path.join(name);
+        let opened = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(FILE_MODE)
+            .open(&path);
+        match opened {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                Err(e).with_context(|| format!("cannot create {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a published file that nothing refers to; one that is not there is as good. Old checkpoints go this way.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        self.remove_below(Path::new(name))
+    }
+
+    /// Removes a file by its path relative to the store, like [`StoreDir::remove`]: stores of other programs have directories. What
+    /// is pruned goes this way.
+    pub fn remove_below(&self, file: &Path) -> Result<()> {
+        let path = self.path.join(file);
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 Err(e).with_context(|| format!("cannot remove {}", path.display()))

@@ -189,7 +189,7 @@ impl Filter {
     pub fn encode(&self, raw: &[u8]) -> Result<Vec<u8>> {
         match self {
             Self::Builtin(codec) => codec.encode(raw).context("cannot compress"),
-            Self::Command { command, .. } => command::run(command, raw),
+            Self::Command { command, .. } => command::filter(command, raw),
         }
     }
 }

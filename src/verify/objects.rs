@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 
 use super::Subject;
+use super::sample::Drawn;
 use crate::file_reader;
 use crate::format::checksum::{Algorithm, Checksum};
 use crate::format::entry::EntryKind;
@@ -27,10 +28,11 @@ struct Check {
 /// Objects that cannot be used, and why.
 type Damage = BTreeMap<ObjectId, String>;
 
-/// Looks at every object that the snapshots refer to, each segment once; returns how many.
+/// Looks at every object that the snapshots refer to in the segments drawn, each segment once; returns how many.
 pub(super) fn verify(
     catalog: &Catalog,
     subjects: &[Subject],
+    drawn: &Drawn,
     unfilter: Option<&str>,
     monitor: &Counter<'_>,
 ) -> Result<u64> {
@@ -38,7 +40,14 @@ pub(super) fn verify(
     let mut objects = ObjectCache::new(catalog, unfilter)?;
     let mut lists = ObjectCache::new(catalog, unfilter)?;
     for subject in subjects {
-        collect(subject, &mut objects, &mut lists, &mut checks, monitor)?;
+        collect(
+            subject,
+            &mut objects,
+            &mut lists,
+            &mut checks,
+            drawn,
+            monitor,
+        )?;
     }
     drop((objects, lists));
     let mut damage = Damage::new();
@@ -55,6 +64,7 @@ fn collect(
     objects: &mut ObjectCache<'_>,
     lists: &mut ObjectCache<'_>,
     checks: &mut Sorter<Check>,
+    drawn: &Drawn,
     monitor: &Counter<'_>,
 ) -> Result<()> {
     let mut pieces = Vec::new();
@@ -86,13 +96,17 @@ fn collect(
         for data in outer.into_iter().chain(inner) {
             if let DataRef::Object(reference) | DataRef::Indirect(reference) = data {
                 segments.insert(reference.object.segment);
-                checks.add(Check::new(&reference))?;
+                if drawn.has(reference.object.segment) {
+                    checks.add(Check::new(&reference))?;
+                }
             }
         }
     }
     for reference in pieces {
         segments.insert(reference.object.segment);
-        checks.add(Check::new(&reference))?;
+        if drawn.has(reference.object.segment) {
+            checks.add(Check::new(&reference))?;
+        }
     }
     // Whoever copies or thins out a store goes by the descriptor's list.
     for segment in segments {

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::Subject;
+use super::sample::Drawn;
 use crate::format::checksum::{Checksum, Hasher};
 use crate::format::object_ref::SegmentId;
 use crate::format::stanza::{LogItem, LogItems};
@@ -24,14 +25,23 @@ type Expected = (PathBuf, Checksum);
 /// Largest unfiltered `meta/` file, in bytes.
 const META_BYTES_MAX: u64 = 64 << 20;
 
-/// Compares all files that the snapshots' sums name, each once; returns how many.
-pub(super) fn verify(catalog: &Catalog, subjects: &[Subject], monitor: &Counter<'_>) -> u64 {
+/// Compares all files that the snapshots' sums name, each once and segments only if they were drawn; returns how many.
+pub(super) fn verify(
+    catalog: &Catalog,
+    subjects: &[Subject],
+    drawn: &Drawn,
+    monitor: &Counter<'_>,
+) -> u64 {
     let mut files: BTreeSet<Expected> = BTreeSet::new();
     for subject in subjects {
         match expected_files(catalog, subject) {
             Ok(expected) => {
                 tell_unnamed_segments(subject, &expected, monitor);
-                files.extend(expected);
+                files.extend(
+                    expected
+                        .into_iter()
+                        .filter(|(file, _)| segment_of_file(file).is_none_or(|id| drawn.has(id))),
+                );
             }
             Err(error) => monitor.problem(
                 subject.name.to_string().as_bytes(),
@@ -55,7 +65,7 @@ pub(super) fn verify(catalog: &Catalog, subjects: &[Subject], monitor: &Counter<
 fn tell_unnamed_segments(subject: &Subject, expected: &[Expected], monitor: &Counter<'_>) {
     let named: HashSet<SegmentId> = expected
         .iter()
-        .filter_map(|(file, _)| split_segment_file(file.file_name()?.to_str()?).map(|(id, _)| id))
+        .filter_map(|(file, _)| segment_of_file(file))
         .collect();
     // The reverse is what a descriptor looks like that lost its end.
     for segment in named
@@ -77,6 +87,10 @@ fn tell_unnamed_segments(subject: &Subject, expected: &[Expected], monitor: &Cou
             format_args!("needs segment {segment}, which its sums do not name"),
         );
     }
+}
+
+fn segment_of_file(file: &Path) -> Option<SegmentId> {
+    split_segment_file(file.file_name()?.to_str()?).map(|(id, _)| id)
 }
 
 fn expected_files(catalog: &Catalog, subject: &Subject) -> Result<Vec<Expected>> {
@@ -136,7 +150,7 @@ fn segment_of(item: Result<LogItem<'_>, FormatError>) -> Result<Expected, Format
     Ok((path.into(), Checksum::parse(checksum)?))
 }
 
-fn compare(catalog: &Catalog, file: &std::path::Path, wanted: &Checksum) -> Result<()> {
+fn compare(catalog: &Catalog, file: &Path, wanted: &Checksum) -> Result<()> {
     let opened = open_regular(&catalog.root().join(file));
     let mut opened = match opened {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("is missing"),

@@ -1,6 +1,7 @@
 //! The tables of the local database, and how older ones become newer ones. docs/local-state.md, "The database", explains them.
 
 use anyhow::{Result, bail};
+use rusqlite::Connection;
 
 use super::Database;
 
@@ -55,6 +56,23 @@ const MIGRATIONS: [&str; 2] = [
 /// The version that this program knows.
 const VERSION: usize = MIGRATIONS.len();
 
+/// Refuses a database that is not ours or not of the present version: whoever only looks cannot bring it up to date.
+pub(super) fn ensure_current(connection: &Connection, path: &str) -> Result<()> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let marks =
+        number("PRAGMA application_id").and_then(|id| Ok((id, number("PRAGMA user_version")?)));
+    let (id, version) = marks.map_err(|error| super::explain(error, path))?;
+    if id != APPLICATION_ID {
+        bail!("{path} is not a local database of pileus");
+    }
+    if usize::try_from(version) != Ok(VERSION) {
+        bail!(
+            "{path} has version {version}, not {VERSION}: the next backup brings an older one up to date"
+        );
+    }
+    Ok(())
+}
+
 impl Database {
     /// Makes the tables, or brings older ones up to date, in one transaction; refuses what is newer or somebody else's.
     pub(super) fn migrate(&self) -> Result<()> {
@@ -93,8 +111,6 @@ impl Database {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
-
     use super::*;
     use crate::local::database::FILE_NAME;
 

@@ -43,7 +43,7 @@ impl Database {
             .map(drop)
     }
 
-    fn names(&self, sql: &str, values: impl Params) -> Result<Vec<SnapshotName>> {
+    pub(super) fn names(&self, sql: &str, values: impl Params) -> Result<Vec<SnapshotName>> {
         let mut statement = self.sql(self.connection.prepare_cached(sql))?;
         let rows = self.sql(statement.query_map(values, |row| row.get::<_, String>(0)))?;
         let names = self.sql(rows.collect::<rusqlite::Result<Vec<_>>>())?;

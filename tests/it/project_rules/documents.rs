@@ -111,8 +111,13 @@ fn the_manual_has_every_command_and_option_and_no_others() {
     let of_section = [
         ("Back up", &["backup"][..]),
         ("Restore", &["restore"]),
-        ("Look inside", &["list", "ls", "cat"]),
+        (
+            "Look inside",
+            &["list", "ls", "cat", "export", "find", "diff", "stats"],
+        ),
         ("Verify", &["verify"]),
+        ("Thin out", &["prune"]),
+        ("Clean", &["clean"]),
     ];
     let described: BTreeSet<_> = of_section
         .iter()

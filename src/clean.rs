@@ -1,0 +1,52 @@
+//! Marks poorly used segments as expired: the conductor of `pileus clean`.
+//!
+//! It touches local state alone. The store is neither read nor changed: the next backup writes what is live of the marked segments
+//! again, and once the snapshots that still need them are pruned, so are they. [`crate::local::utilization`] says what is marked.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use jiff::Timestamp;
+
+use crate::local::database::{self, Database};
+use crate::local::lock::Lock;
+use crate::local::utilization::{self, Expiring};
+
+/// What a cleaning does.
+#[derive(Clone, Debug)]
+pub struct CleanOptions {
+    /// The directory of local state.
+    pub local: PathBuf,
+    /// Segments that are used less than this, as a part of 1, are marked.
+    pub below: f64,
+    /// Whether nothing is marked.
+    pub dry_run: bool,
+}
+
+/// Returns the segments that were marked, those first that are most worth it; in a dry run those that would be.
+pub fn run(options: &CleanOptions, now: Timestamp) -> Result<Vec<Expiring>> {
+    let directory = &options.local;
+    if !has_local_state(options) {
+        bail!(
+            "there is no local state in {}: name the directory of the backups' --localdb, or the store if they have none",
+            directory.display()
+        );
+    }
+    let lock = Lock::take(directory, now)?;
+    let database = Database::open(directory)?;
+    let expiring = utilization::poorly_used(&database, options.below, now.as_second())?;
+    if !options.dry_run {
+        utilization::mark(&database, &expiring)?;
+    }
+    // In this order: whoever gets the lock finds the database free.
+    drop(database);
+    drop(lock);
+    Ok(expiring)
+}
+
+/// Tells whether there is anything to clean yet.
+#[must_use]
+pub fn has_local_state(options: &CleanOptions) -> bool {
+    let database = options.local.join(database::FILE_NAME);
+    database.symlink_metadata().is_ok()
+}

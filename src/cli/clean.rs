@@ -1,0 +1,87 @@
+//! `pileus clean`, and `--clean` of `pileus backup`.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use pileus::clean::{self, CleanOptions};
+use pileus::local::utilization::Expiring;
+use pileus::monitor::{Event, Monitor};
+use serde_json::json;
+
+use super::arguments::Clean;
+use super::{DONE, Failure, size};
+use crate::console::Console;
+
+/// What is marked if nothing else is said.
+pub(crate) const BELOW: &str = "0.6";
+
+pub(crate) fn run(arguments: &Clean, console: &Console) -> Result<u8, Failure> {
+    let options = CleanOptions {
+        local: arguments.localdb.clone(),
+        below: below(&arguments.below).map_err(Failure::Usage)?,
+        dry_run: arguments.dry_run,
+    };
+    let expiring = clean::run(&options, Timestamp::now())?;
+    show(&expiring, &options, console);
+    let sum = |bytes: fn(&Expiring) -> u64| expiring.iter().map(bytes).sum::<u64>();
+    console.summary(&json!({
+        "type": "summary", "command": "clean", "dry_run": options.dry_run, "segments": expiring.len(),
+        "data_bytes": sum(|s| s.data_bytes), "live_bytes": sum(|s| s.live_bytes), "problems": 0,
+    }));
+    Ok(DONE)
+}
+
+/// Cleans before a backup; the first one has nothing to clean.
+pub(crate) fn before_backup(local: &Path, console: &Console) -> Result<(), Failure> {
+    let options = CleanOptions {
+        local: local.to_owned(),
+        below: below(BELOW).map_err(Failure::Usage)?,
+        dry_run: false,
+    };
+    if clean::has_local_state(&options) {
+        let expiring = clean::run(&options, Timestamp::now())?;
+        console.event(&Event::Note(&total(&expiring, false)));
+    }
+    Ok(())
+}
+
+/// Prints the segments: always in a dry run, which is for that; otherwise as notes are.
+fn show(expiring: &[Expiring], options: &CleanOptions, console: &Console) {
+    let tell = |text: &str| {
+        if options.dry_run {
+            console.tell(text);
+        } else if !console.is_json() {
+            console.event(&Event::Note(text));
+        }
+    };
+    for segment in expiring {
+        let (days, used) = (segment.age_seconds / 86_400, segment.utilization());
+        console.summary(&json!({
+            "type": "expired", "segment": segment.id.to_string(), "data_bytes": segment.data_bytes,
+            "live_bytes": segment.live_bytes, "age_seconds": segment.age_seconds, "class": segment.class,
+        }));
+        let live = size::show(segment.live_bytes);
+        tell(&format!(
+            "{}  {used:.2} of {} used ({live}), {days} days old, class {}",
+            segment.id,
+            size::show(segment.data_bytes),
+            segment.class
+        ));
+    }
+    tell(&total(expiring, options.dry_run));
+}
+
+fn total(expiring: &[Expiring], dry_run: bool) -> String {
+    let live: u64 = expiring.iter().map(|segment| segment.live_bytes).sum();
+    let marked = if dry_run { "would be marked" } else { "marked" };
+    format!(
+        "{} segments {marked} as expired: the next backups write up to {} again",
+        expiring.len(),
+        size::show(live)
+    )
+}
+
+fn below(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|n| (0.0..=1.0).contains(n));
+    number.ok_or_else(|| format!("--below={text} is out of range: use 0 to 1, such as {BELOW}"))
+}

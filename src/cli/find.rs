@@ -1,0 +1,75 @@
+//! `pileus find`.
+
+use std::time::Instant;
+
+use pileus::find::{self, End, FindOptions, Version};
+use pileus::format::path::EntryPath;
+use pileus::pattern::Pattern;
+use serde_json::{Value, json};
+
+use super::arguments::Find;
+use super::{Failure, done_with, ls};
+use crate::console::{Console, json_text};
+
+/// Prints each path once, and below it a line for each version.
+pub(crate) fn run(arguments: &Find, console: &Console) -> Result<u8, Failure> {
+    let options = FindOptions {
+        store: arguments.dest.clone(),
+        patterns: Pattern::all(&arguments.patterns).map_err(Failure::Usage)?,
+        scheme: arguments.scheme.clone(),
+        unfilter: arguments.unfilter.clone(),
+    };
+    let begun = Instant::now();
+    let mut told: Option<EntryPath> = None;
+    let report = find::run(&options, console, &mut |version| {
+        if console.is_json() {
+            return console.line(&object(version).to_string());
+        }
+        let path = &version.entry.path;
+        if told.as_ref() != Some(path) {
+            console.line(&path.to_string())?;
+            told = Some(path.clone());
+        }
+        console.line(&line(version))
+    })?;
+    console.summary(&json!({
+        "type": "summary", "command": "find", "snapshots": report.snapshots, "paths": report.paths, "versions": report.versions,
+        "problems": report.problems, "seconds": begun.elapsed().as_secs_f64(),
+    }));
+    console.tell_terminal(&format!(
+        "{} versions of {} paths in {} snapshots",
+        report.versions, report.paths, report.snapshots
+    ));
+    Ok(done_with(report.problems))
+}
+
+fn line(version: &Version<'_>) -> String {
+    let range = match version.snapshots {
+        1 => version.first.to_string(),
+        count => format!("{} to {} ({count})", version.first, version.last),
+    };
+    let end = match version.end {
+        None => String::new(),
+        Some(End::Changed(name)) => format!(", changed in {name}"),
+        Some(End::Vanished(name)) => format!(", gone in {name}"),
+    };
+    format!("    {}  {range}{end}", ls::attributes(version.entry))
+}
+
+fn object(version: &Version<'_>) -> Value {
+    let mut object = ls::object(version.entry);
+    let (changed, gone) = match version.end {
+        None => (None, None),
+        Some(End::Changed(name)) => (Some(name), None),
+        Some(End::Vanished(name)) => (None, Some(name)),
+    };
+    object["type"] = json!("version");
+    object["path"] = json!(json_text(version.entry.path.as_bytes()));
+    object["scheme"] = json!(version.first.scheme());
+    object["first"] = json!(version.first.to_string());
+    object["last"] = json!(version.last.to_string());
+    object["snapshots"] = json!(version.snapshots);
+    object["changed_in"] = json!(changed.map(ToString::to_string));
+    object["gone_in"] = json!(gone.map(ToString::to_string));
+    object
+}

@@ -1,0 +1,174 @@
+//! `pileus prune`.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use pileus::format::snapshot_name::SnapshotName;
+use pileus::monitor::{Event, Monitor};
+use pileus::prune::retention::{Age, Period, Rules};
+use pileus::prune::{Fate, Plan, PlannedSnapshot, Prune, PruneOptions};
+use pileus::snapshot;
+use pileus::store::catalog::Catalog;
+use serde_json::json;
+
+use super::arguments::Prune as Arguments;
+use super::{Failure, done_with, size};
+use crate::console::Console;
+
+pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<u8, Failure> {
+    let rules = rules(arguments).map_err(Failure::Usage)?;
+    let now = Timestamp::now();
+    let orphan_age = orphan_age(&arguments.orphan_age)
+        .map_err(|e| Failure::Usage(format!("--orphan-age: {e}")))?;
+    let catalog = Catalog::open(&arguments.dest)?;
+    let options = PruneOptions {
+        store: arguments.dest.clone(),
+        local: arguments.localdb.clone(),
+        scheme: arguments.scheme.clone(),
+        rules,
+        pin: names(&catalog, "--pin", &arguments.pin, now)?,
+        unpin: names(&catalog, "--unpin", &arguments.unpin, now)?,
+        remove: names(&catalog, "--remove", &arguments.remove, now)?,
+        orphans_before: orphan_age.before(now),
+        dry_run: arguments.dry_run,
+    };
+    drop(catalog);
+    let begun = Instant::now();
+    let prune = Prune::prepare(&options, now, console)?;
+    let plan = prune.plan().clone();
+    show(&plan, arguments.dry_run, console);
+    let mut summary = json!({
+        "type": "summary", "command": "prune", "dry_run": arguments.dry_run,
+        "kept": plan.snapshots.len() - plan.removed().count(), "removed": plan.removed().count(),
+        "segments": plan.segments.len(), "orphans": plan.segments.iter().filter(|s| s.orphan).count(),
+        "leftovers": plan.leftovers.len(), "waiting": plan.waiting.len(), "disk_bytes": plan.freed_bytes(),
+    });
+    let problems = if arguments.dry_run {
+        prune.problems()
+    } else {
+        let removed = prune.execute()?;
+        // Since the plan was made, a new snapshot may have come to need some of it.
+        summary["segments"] = removed.segments.into();
+        summary["disk_bytes"] = removed.disk_bytes.into();
+        removed.problems
+    };
+    summary["problems"] = problems.into();
+    summary["seconds"] = begun.elapsed().as_secs_f64().into();
+    console.summary(&summary);
+    Ok(done_with(problems))
+}
+
+/// Prints what becomes of each snapshot: always in a dry run, which is for that; otherwise as notes are.
+fn show(plan: &Plan, dry_run: bool, console: &Console) {
+    let tell = |text: &str| {
+        if dry_run {
+            console.tell(text);
+        } else if !console.is_json() {
+            console.event(&Event::Note(text));
+        }
+    };
+    let names = plan.snapshots.iter().map(|s| s.name.to_string().len());
+    let width = names.max().unwrap_or(0);
+    for snapshot in &plan.snapshots {
+        let (action, reasons) = fate(snapshot);
+        console.summary(&json!({
+            "type": "plan", "snapshot": snapshot.name.to_string(), "action": action, "reasons": reasons,
+        }));
+        let name = snapshot.name.to_string();
+        tell(&format!(
+            "{action:<6}  {name:width$}  {}",
+            reasons.join(", ")
+        ));
+    }
+    let removed = plan.removed().count();
+    let orphans = plan.segments.iter().filter(|s| s.orphan).count();
+    tell(&format!(
+        "{removed} of {} snapshots {}, with {} segments ({orphans} of them orphans) and {} other files left behind: {}",
+        plan.snapshots.len(),
+        if dry_run { "would go" } else { "go" },
+        plan.segments.len(),
+        plan.leftovers.len(),
+        size::show(plan.freed_bytes())
+    ));
+    if !plan.waiting.is_empty() {
+        let waiting = plan.waiting.len();
+        tell(&format!(
+            "{waiting} files that no snapshot has are younger than --orphan-age and stay"
+        ));
+    }
+}
+
+fn fate(snapshot: &PlannedSnapshot) -> (&'static str, Vec<String>) {
+    match &snapshot.fate {
+        Fate::Kept(reasons) => ("keep", reasons.iter().map(ToString::to_string).collect()),
+        Fate::Removed(cause) => ("remove", vec![cause.to_string()]),
+    }
+}
+
+/// Reads the keep rules; without any, and nothing else to do, a list of those that there are.
+fn rules(arguments: &Arguments) -> Result<Rules, String> {
+    let mut rules = Rules::of_local_days();
+    let asked = [
+        &arguments.keep_last,
+        &arguments.keep_hourly,
+        &arguments.keep_daily,
+        &arguments.keep_weekly,
+        &arguments.keep_monthly,
+        &arguments.keep_quarterly,
+        &arguments.keep_yearly,
+    ];
+    for (period, text) in Period::ALL.into_iter().zip(asked) {
+        if let Some(text) = text {
+            let count = count(text).ok_or_else(|| {
+                format!("--keep-{period}={text} is not a number: write how many to keep, such as 7, or all")
+            })?;
+            rules.counts.push((period, count));
+        }
+    }
+    let within = arguments.keep_within.as_deref().map(Age::parse);
+    rules.within = within
+        .transpose()
+        .map_err(|e| format!("--keep-within: {e}"))?;
+    let named = [&arguments.pin, &arguments.unpin, &arguments.remove];
+    if rules.is_empty() && named.iter().all(|names| names.is_empty()) {
+        return Err(
+            "no rule says what to keep: use --keep-last=N, --keep-hourly=N, --keep-daily=N, --keep-weekly=N, --keep-monthly=N, \
+            --keep-quarterly=N, --keep-yearly=N or --keep-within=AGE, such as --keep-daily=14 --keep-monthly=12"
+                .to_owned(),
+        );
+    }
+    Ok(rules)
+}
+
+fn count(text: &str) -> Option<usize> {
+    if text == "all" {
+        return Some(usize::MAX);
+    }
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // More than fit are as good as all.
+    is_number.then(|| text.parse().unwrap_or(usize::MAX))
+}
+
+/// Reads an age; `0` needs no unit.
+fn orphan_age(text: &str) -> Result<Age, String> {
+    Age::parse(if text == "0" { "0h" } else { text })
+}
+
+/// Finds the snapshots that were named. What removes or pins one should name it: `latest` and times are refused.
+fn names(
+    catalog: &Catalog,
+    option: &str,
+    wanted: &[String],
+    now: Timestamp,
+) -> Result<Vec<SnapshotName>, Failure> {
+    let mut names = Vec::new();
+    for text in wanted {
+        if text == "latest" || text.starts_with('@') || text.is_empty() {
+            return Err(Failure::Usage(format!(
+                "{option}={text} does not name a snapshot: write its name, or the beginning of it"
+            )));
+        }
+        names.push(snapshot::choose(catalog, text, None, now)?);
+    }
+    Ok(names)
+}

@@ -1,0 +1,51 @@
+//! How much of each segment snapshots use, for whoever only looks: the database is opened for reading, beside a backup that may be running.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use rusqlite::{Connection, OpenFlags};
+
+use super::{FILE_NAME, explain, schema};
+
+/// A segment with what is used of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentUtilization {
+    /// The length of its objects.
+    pub data_bytes: u64,
+    /// The length of its file.
+    pub disk_bytes: u64,
+    /// What the snapshot that uses most of it uses; together, snapshots may use more.
+    pub used_bytes: u64,
+}
+
+/// Reads what the database in `directory` knows of all complete segments; `take` gets each.
+pub fn read(directory: &Path, mut take: impl FnMut(SegmentUtilization)) -> Result<()> {
+    let path = directory.join(FILE_NAME);
+    let shown = path.display().to_string();
+    if !path.is_file() {
+        bail!("there is no {FILE_NAME} in {}", directory.display());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(&path, flags).map_err(|error| explain(error, &shown))?;
+    schema::ensure_current(&connection, &shown)?;
+    let sql = "SELECT data_bytes, disk_bytes, coalesce(used, 0) FROM segment
+        LEFT JOIN (SELECT segment, max(data_bytes) AS used FROM segment_use GROUP BY segment) ON segment = segment.id
+        WHERE data_bytes IS NOT NULL AND disk_bytes IS NOT NULL";
+    let mut each = |connection: &Connection| -> rusqlite::Result<()> {
+        let mut statement = connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let number = |at| row.get::<_, i64>(at).map(|n| u64::try_from(n).unwrap_or(0));
+            take(SegmentUtilization {
+                data_bytes: number(0)?,
+                disk_bytes: number(1)?,
+                used_bytes: number(2)?,
+            });
+        }
+        Ok(())
+    };
+    each(&connection)
+        .map_err(|error| explain(error, &shown))
+        .context("cannot read the utilization of segments")
+}

@@ -1,0 +1,296 @@
+//! Removes snapshots and what only they needed: the conductor of `pileus prune`.
+//!
+//! First a [`Plan`] is made, from names, descriptors and the rules, and nothing is changed; then that very plan is executed. The
+//! order is the argument that no crash leaves a snapshot without one of its segments:
+//!
+//! 1. of each snapshot that goes, the descriptor, then the sums file: from here on it does not exist; the directory is synced;
+//! 2. the rows of these snapshots go from the local database;
+//! 3. all descriptors that are in the store now are read again: a segment that one of them names stays, and one that cannot be
+//!    read stops the removal of segments;
+//! 4. the rows of segments and their blocks go, so that no later snapshot refers to them;
+//! 5. the segments' files go.
+//!
+//! A crash in between leaves files that nothing names, which a later run removes as orphans. Segments are never opened. Memory
+//! depends on the number of segments and snapshots, not on what is in them.
+//!
+//! With local state, its lock keeps backups out that use it. Without (a store on a server to which clients only add), there is no
+//! lock to take. Then files that nothing names yet and that are younger than `--orphan-age` are taken as a sign of a backup under
+//! way, and no segment is removed.
+
+mod execute;
+mod plan;
+pub mod retention;
+mod survey;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+
+use crate::format::snapshot_name::SnapshotName;
+use crate::local::database::{self, Database};
+use crate::local::lock::{self, Lock};
+use crate::monitor::{Counter, Monitor};
+use crate::store::dir::StoreDir;
+use crate::store::inventory::{Inventory, pin_file};
+
+pub use execute::Removed;
+pub use plan::{Cause, Fate, Plan, PlannedSegment, PlannedSnapshot, Reason};
+use retention::Rules;
+use survey::Survey;
+
+/// What a prune does.
+#[derive(Clone, Debug)]
+pub struct PruneOptions {
+    /// The store.
+    pub store: PathBuf,
+    /// The directory of local state; `None` for the store itself, if there is any.
+    pub local: Option<PathBuf>,
+    /// The only scheme that the rules are for; all, each by itself, if none.
+    pub scheme: Option<String>,
+    /// What is kept; without a rule only what is named in `remove` goes.
+    pub rules: Rules,
+    /// Snapshots that no rule may remove from now on.
+    pub pin: Vec<SnapshotName>,
+    /// Snapshots that are like others again.
+    pub unpin: Vec<SnapshotName>,
+    /// Snapshots that go, whatever the rules say.
+    pub remove: Vec<SnapshotName>,
+    /// Files that no descriptor names are removed if they were written before this.
+    pub orphans_before: Timestamp,
+    /// Whether nothing is changed, local state included.
+    pub dry_run: bool,
+}
+
+/// What has been planned and waits to be executed.
+pub struct Prune<'m> {
+    store: Arc<StoreDir>,
+    local: Option<Local>,
+    monitor: Counter<'m>,
+    plan: Plan,
+    pins: Pins,
+    /// Snapshots that the database has and the store has not: what is left to do of a run that was killed.
+    gone: Vec<SnapshotName>,
+}
+
+/// Local state in use: its lock, if it was taken, and the database, if there is one.
+struct Local {
+    /// Above the lock, so that it is closed first.
+    database: Option<Database>,
+    _lock: Lock,
+}
+
+/// Which pins are to be made and removed.
+struct Pins {
+    make: Vec<SnapshotName>,
+    /// Files to remove, relative to the store.
+    remove: Vec<PathBuf>,
+}
+
+impl<'m> Prune<'m> {
+    /// Takes the lock and makes the plan for the moment `now`. Nothing is changed.
+    pub fn prepare(
+        options: &PruneOptions,
+        now: Timestamp,
+        monitor: &'m dyn Monitor,
+    ) -> Result<Self> {
+        if !options.store.is_dir() {
+            bail!("there is no store in {}", options.store.display());
+        }
+        let store = Arc::new(StoreDir::open_or_create(&options.store)?);
+        let monitor = Counter::new(monitor);
+        let local = open_local(options, now, &monitor)?;
+        let inventory = Inventory::take(&options.store)?;
+        let database = local.as_ref().and_then(|local| local.database.as_ref());
+        let sequence = database.map(Database::snapshots).transpose()?;
+        let mut sequence = sequence.unwrap_or_default();
+        sequence.reverse();
+        if options.local.is_some() {
+            ensure_same_store(&sequence, &inventory, options)?;
+        }
+        let is_gone = |name: &&SnapshotName| {
+            let files = inventory.snapshots.get(*name);
+            files.is_none_or(|files| files.descriptors.is_empty())
+        };
+        let gone = sequence.iter().filter(is_gone).cloned().collect();
+        tell_foreign(&inventory, &monitor);
+        let survey = Survey::make(&options.store, inventory, &sequence, now)?;
+        // Else every segment would look like an orphan.
+        if survey.snapshots.is_empty() {
+            bail!(
+                "there is no snapshot in {}: it is not a store, or its descriptors are not at hand; nothing was removed",
+                options.store.display()
+            );
+        }
+        let pins = effective_pins(options, &survey)?;
+        let plan = Plan::make(options, &survey, local.is_some(), now)?;
+        for snapshot in &plan.snapshots {
+            if let Some(reason) = snapshot.doubt() {
+                monitor.problem(snapshot.name.to_string().as_bytes(), reason);
+            }
+        }
+        if let Some(reason) = &plan.stopped {
+            monitor.problem(b"segments", reason);
+        }
+        Ok(Self {
+            store,
+            local,
+            monitor,
+            plan,
+            pins,
+            gone,
+        })
+    }
+
+    /// Returns the plan.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Returns the number of problems told so far.
+    #[must_use]
+    pub fn problems(&self) -> u64 {
+        self.monitor.problems()
+    }
+}
+
+/// Opens what there is of local state. A dry run goes without what it may not write to.
+fn open_local(
+    options: &PruneOptions,
+    now: Timestamp,
+    monitor: &Counter<'_>,
+) -> Result<Option<Local>> {
+    let directory = options.local.as_deref().unwrap_or(&options.store);
+    let has = |name: &str| directory.join(name).symlink_metadata().is_ok();
+    let has_database = has(database::FILE_NAME);
+    if options.local.is_some() && !has_database {
+        bail!(
+            "there is no local state in {}: name the directory of the backups' --localdb, or leave it out to change the store alone",
+            directory.display()
+        );
+    }
+    if !has_database && !has(lock::FILE_NAME) {
+        return Ok(None);
+    }
+    let open = || {
+        Ok(Local {
+            _lock: Lock::take(directory, now)?,
+            database: has_database
+                .then(|| Database::open(directory))
+                .transpose()?,
+        })
+    };
+    match open() {
+        Err(error) if options.dry_run && is_refused(&error) => {
+            monitor.note(&format!("planned without local state: {error:#}"));
+            Ok(None)
+        }
+        opened => opened.map(Some),
+    }
+}
+
+fn is_refused(error: &anyhow::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|e| matches!(e.kind(), PermissionDenied | ReadOnlyFilesystem))
+}
+
+/// Refuses local state that was made with another store, as a backup does.
+fn ensure_same_store(
+    sequence: &[SnapshotName],
+    inventory: &Inventory,
+    options: &PruneOptions,
+) -> Result<()> {
+    let is_there = |name: &SnapshotName| inventory.snapshots.contains_key(name);
+    match sequence.last() {
+        Some(latest) if !sequence.iter().any(is_there) => bail!(
+            "the local state belongs to another store: its last snapshot, {latest}, is not in {}; name the --localdb that belongs to it",
+            options.store.display()
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn tell_foreign(inventory: &Inventory, monitor: &Counter<'_>) {
+    for file in &inventory.foreign {
+        let name = file.to_str().unwrap_or_default();
+        if !crate::local::is_local_file(name) && !name.starts_with("statcache") {
+            monitor.note(&format!(
+                "{}: not a file of the store, left alone",
+                file.display()
+            ));
+        }
+    }
+}
+
+/// Decides which pins change, and refuses what cannot be pinned or removed. Nothing is written yet.
+fn effective_pins(options: &PruneOptions, survey: &Survey) -> Result<Pins> {
+    let mut remove = Vec::new();
+    for name in &options.unpin {
+        let files = survey.inventory.snapshots.get(name);
+        let pins = files.map_or(&[][..], |files| &files.pins);
+        remove.extend(pins.iter().map(|file| file.path.clone()));
+    }
+    for name in &options.pin {
+        if name.is_checkpoint() {
+            bail!(
+                "{name} is a checkpoint, which the next complete snapshot replaces: it cannot be pinned"
+            );
+        }
+        if options.unpin.contains(name) {
+            bail!("{name} cannot be pinned and unpinned at once");
+        }
+    }
+    for name in &options.remove {
+        if survey.is_pinned(name, options) {
+            bail!("{name} is pinned: take the pin away with --unpin={name} before it is removed");
+        }
+    }
+    Ok(Pins {
+        make: options.pin.clone(),
+        remove,
+    })
+}
+
+impl Pins {
+    /// Makes and removes the pins. New ones are durable before anything goes.
+    fn write(&self, store: &StoreDir, monitor: &Counter<'_>) -> Result<()> {
+        for name in &self.make {
+            store.mark(&pin_file(name))?;
+            monitor.note(&format!("pinned {name}"));
+        }
+        for file in &self.remove {
+            store.remove_below(file)?;
+            monitor.note(&format!("removed {}", file.display()));
+        }
+        if self.make.is_empty() && self.remove.is_empty() {
+            return Ok(());
+        }
+        store.sync()
+    }
+}
+
+/// Returns the directory of a stored file; the empty path is the store itself.
+fn directory_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new(""))
+}
+
+/// Makes what was removed in these directories of the store durable.
+fn sync<'f>(store: &StoreDir, files: impl IntoIterator<Item = &'f Path>) -> Result<()> {
+    let mut below: Vec<_> = files.into_iter().map(directory_of).collect();
+    below.sort_unstable();
+    below.dedup();
+    for directory in below.into_iter().filter(|path| *path != Path::new("")) {
+        let path = store.path().join(directory);
+        let synced = std::fs::File::open(&path).and_then(|file| file.sync_all());
+        synced.with_context(|| format!("cannot sync {}", path.display()))?;
+    }
+    store.sync()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Carries a plan out, in the order that [`super`] argues for. Each step is told, so that a test can end a run between any two.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::plan::PlannedSegment;
+use super::{Prune, survey, sync};
+use crate::format::object_ref::SegmentId;
+use crate::store::catalog::Catalog;
+use crate::store::inventory::{Inventory, StoredFile};
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Bytes on disk of all files.
+    pub disk_bytes: u64,
+    /// Number of problems told on the way, those of the planning included.
+    pub problems: u64,
+}
+
+impl Prune<'_> {
+    /// Executes the plan. An error means that it was not finished; the next run goes on.
+    pub fn execute(mut self) -> Result<Removed> {
+        let mut removed = Removed::default();
+        self.pins.write(&self.store, &self.monitor)?;
+        self.remove_snapshots(&mut removed)?;
+        self.remove_segments(&mut removed)?;
+        let leftovers = std::mem::take(&mut self.plan.leftovers);
+        self.remove_files(&leftovers, &mut removed)?;
+        if !leftovers.is_empty() {
+            sync(&self.store, paths(&leftovers))?;
+        }
+        removed.problems = self.monitor.problems();
+        Ok(removed)
+    }
+
+    /// Descriptor, then sums, of each snapshot; then, once that is durable, its rows.
+    fn remove_snapshots(&mut self, removed: &mut Removed) -> Result<()> {
+        let snapshots: Vec<_> = self.plan.removed().cloned().collect();
+        for snapshot in &snapshots {
+            self.remove_files(&snapshot.files, removed)?;
+            removed.snapshots += 1;
+        }
+        if !snapshots.is_empty() {
+            sync(&self.store, snapshots.iter().flat_map(|s| paths(&s.files)))?;
+        }
+        let names = snapshots.iter().map(|snapshot| &snapshot.name);
+        let local = self.local.as_ref();
+        let Some(database) = local.and_then(|local| local.database.as_ref()) else {
+            return Ok(());
+        };
+        for name in names.chain(&self.gone) {
+            database.remove_snapshot(name)?;
+        }
+        database.commit()?;
+        self.monitor
+            .note("the local state has forgotten what was removed");
+        Ok(())
+    }
+
+    /// Rows, then files, of the segments that no descriptor names now.
+    fn remove_segments(&mut self, removed: &mut Removed) -> Result<()> {
+        let mut segments = std::mem::take(&mut self.plan.segments);
+        if segments.is_empty() {
+            return Ok(());
+        }
+        let named = match named_now(self.store.path()) {
+            Ok(named) => named,
+            Err(error) => {
+                self.monitor
+                    .problem(b"segments", format_args!("none was removed: {error:#}"));
+                return Ok(());
+            }
+        };
+        self.drop_named(&mut segments, &named);
+        let ids: Vec<_> = segments.iter().map(|segment| segment.id).collect();
+        let local = self.local.as_ref();
+        if let Some(database) = local.and_then(|local| local.database.as_ref()) {
+            database.forget_segments(&ids)?;
+            let told = format!("the local state has forgotten {} segments", ids.len());
+            self.monitor.note(&told);
+        }
+        for segment in &segments {
+            self.remove_files(&segment.files, removed)?;
+            removed.segments += 1;
+        }
+        sync(&self.store, segments.iter().flat_map(|s| paths(&s.files)))
+    }
+
+    /// Takes out what a snapshot needs that appeared after the plan was made.
+    fn drop_named(&self, segments: &mut Vec<PlannedSegment>, named: &HashSet<SegmentId>) {
+        segments.retain(|segment| {
+            let is_named = named.contains(&segment.id);
+            if is_named {
+                let told = format!("segment {} stays: a new snapshot needs it", segment.id);
+                self.monitor.note(&told);
+            }
+            !is_named
+        });
+    }
+
+    fn remove_files(&self, files: &[StoredFile], removed: &mut Removed) -> Result<()> {
+        for file in files {
+            self.store.remove_below(&file.path)?;
+            removed.disk_bytes += file.bytes;
+            let told = format!("removed {}", file.path.display());
+            self.monitor.note(&told);
+        }
+        Ok(())
+    }
+}
+
+fn paths(files: &[StoredFile]) -> impl Iterator<Item = &Path> {
+    files.iter().map(|file| file.path.as_path())
+}
+
+/// Returns every segment that a descriptor names at this moment; an error if any of them cannot be read.
+fn named_now(store: &Path) -> Result<HashSet<SegmentId>> {
+    let (inventory, catalog) = (Inventory::take(store)?, Catalog::open(store)?);
+    let mut named = HashSet::new();
+    for (name, files) in &inventory.snapshots {
+        let segments = survey::segments(&catalog, name, files);
+        named.extend(segments.with_context(|| format!("snapshot {name}"))?);
+    }
+    Ok(named)
+}
