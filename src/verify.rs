@@ -118,6 +118,9 @@ pub fn run(options: &VerifyOptions, monitor: &dyn Monitor) -> Result<VerifyRepor
     Ok(report)
 }
 
+/// Most different contents that are remembered, some 20 MB. Beyond that all are forgotten, and some are read twice.
+const SEEN_MAX: usize = 1 << 19;
+
 /// Reads every file's contents once, also if several snapshots share them. Damaged metadata was told by the level before.
 fn verify_files(
     catalog: &Catalog,
@@ -129,15 +132,20 @@ fn verify_files(
     let mut objects = ObjectCache::new(catalog, unfilter)?;
     let mut data_objects = ObjectCache::new(catalog, unfilter)?;
     let mut seen = HashSet::new();
+    let mut files = 0;
     for subject in subjects {
         for entry in MetadataLogReader::new(&mut objects, subject.descriptor.root).flatten() {
             let EntryKind::File(contents) = &entry.kind else {
                 continue;
             };
-            if begins_in(drawn, contents)
-                && seen.insert(contents_key(&entry))
-                && let Err(error) = file_reader::read(contents, &mut data_objects, &mut |_| Ok(()))
-            {
+            if !begins_in(drawn, contents) || !seen.insert(contents_key(&entry)) {
+                continue;
+            }
+            files += 1;
+            if seen.len() >= SEEN_MAX {
+                seen.clear();
+            }
+            if let Err(error) = file_reader::read(contents, &mut data_objects, &mut |_| Ok(())) {
                 monitor.problem(
                     entry.path.as_bytes(),
                     format_args!("in snapshot {}: {error:#}", subject.name),
@@ -145,7 +153,7 @@ fn verify_files(
             }
         }
     }
-    Ok(seen.len() as u64)
+    Ok(files)
 }
 
 /// Tells whether the first object of a file is in the sample; a file of zeros alone costs nothing.
