@@ -280,3 +280,30 @@ fn a_second_run_at_the_same_time_is_told_who_runs() {
     assert_eq!(held.finish().code, Some(0));
     place.succeed(["verify", "--dest=store", "--level=files"]);
 }
+
+/// Lost the files that only the larger checkpoint had.
+#[test]
+fn a_checkpoint_of_an_earlier_run_stays_until_a_complete_snapshot_is_made() {
+    let mut nights = nights();
+    end_at(&mut nights, 41, "kill -9 $PPID", &[]);
+    let first = checkpoints(&nights);
+    assert_eq!(first.len(), 1, "{first:?}");
+    end_at(&mut nights, 2, "kill -TERM $PPID; sleep 0.3", &[]);
+    let both = checkpoints(&nights);
+    assert!(both.contains(&first[0]), "{first:?} {both:?}");
+    complete(&mut nights, &[]);
+    assert_eq!(checkpoints(&nights), [""; 0]);
+}
+
+/// Ended every later run, since local state names what was cleared away.
+#[test]
+fn what_no_snapshot_needs_may_be_cleared_away_and_is_stored_again() {
+    let mut nights = nights();
+    end_at(&mut nights, 41, "kill -9 $PPID", &[]);
+    nights
+        .place
+        .sh("rm store/*.checkpoint.* store/*.tar; rm -f store/.*.part");
+    let summary = complete(&mut nights, &[]);
+    assert_eq!(number(&summary, "new_data_bytes"), ALL);
+    nights.assert_restores(&summary);
+}

@@ -159,3 +159,24 @@ fn the_local_state_of_another_store_makes_no_snapshot_that_cannot_be_restored() 
     ended.assert_one_line(1, &["another store"]);
     place.succeed(["backup", "--dest=store", "new"]);
 }
+
+#[test]
+fn whatever_stands_in_place_of_a_stat_cache_costs_a_reading_and_no_snapshot() {
+    for (change, codes) in [
+        ("mkfifo store/statcache", [3, 0]),
+        ("mkdir store/statcache", [3, 3]),
+        ("ln -s /etc/passwd store/statcache", [3, 0]),
+        ("printf '' >store/statcache", [3, 0]),
+        ("mkdir store/statcache~part", [3, 3]),
+    ] {
+        let place = place();
+        place.sh(&format!("rm store/statcache; {change}"));
+        for (night, code) in codes.into_iter().enumerate() {
+            place.sh(&format!("echo {night} >tree/changed"));
+            let ended = place.survive(["backup", "--dest=store", "tree"]);
+            assert_eq!(ended.code, Some(code), "{change}: {ended:?}");
+            assert_eq!(snapshots(&place), night + 2, "{change}");
+        }
+        place.succeed(["verify", "--dest=store", "--level=files"]);
+    }
+}

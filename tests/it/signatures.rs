@@ -177,3 +177,12 @@ fn a_signed_snapshot_of_another_series_is_refused_under_a_borrowed_name() {
     ended.assert_one_line(1, &["other-20300101T000000", "sample"]);
     assert!(!place.join("back").exists());
 }
+
+#[test]
+fn a_filter_that_signs_nothing_is_not_taken_for_a_signature() {
+    let place = Place::new();
+    place.write("tree/file", "contents");
+    let ended = place.run(["backup", "--dest=store", "--signature-filter=cat", "tree"]);
+    ended.assert_one_line(1, &["\"cat\" did not sign it"]);
+    assert!(place.names_ending("store", ".lbs").is_empty());
+}
