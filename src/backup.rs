@@ -150,7 +150,8 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
     let own_directories = own_directories(&store, &local)?;
     let scanner = Scanner::new(&sources, &options.selection, &own_directories, &monitor);
     let database = Database::open(&local)?;
-    ensure_same_store(&database, &store)?;
+    let is_there = |name: &SnapshotName| store.has(&name.descriptor_file());
+    database.ensure_made_in(&options.store, is_there)?;
     let comparing = options.deduplicate == Deduplicate::Verify;
     let catalog = comparing.then(|| Catalog::open(store.path())).transpose()?;
     let compare = |catalog| Comparison::new(catalog, &monitor);
@@ -176,25 +177,6 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
     };
     drop(lock);
     report
-}
-
-/// Refuses local state that was made with another store: nothing that it knows is in this one.
-fn ensure_same_store(database: &Database, store: &StoreDir) -> Result<()> {
-    let snapshots = database.snapshots()?;
-    for snapshot in &snapshots {
-        if store.has(&format!("{}.lbs", snapshot.stem()))? {
-            return Ok(());
-        }
-    }
-    // Checkpoints may have been cleared away by hand.
-    match snapshots.iter().find(|name| !name.is_checkpoint()) {
-        None => Ok(()),
-        Some(latest) => bail!(
-            "the local state belongs to another store: its last snapshot, {latest}, is not in {}; use a --localdb of its own for each \
-             store, or move its localdb.sqlite away to start without it",
-            store.path().display()
-        ),
-    }
 }
 
 /// Finds a source that is missing before anything is made.

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::changes::{self, Aspect, Recorded, Sameness};
 use crate::chosen::{Chosen, Relation};
-use crate::file_reader::{self, Part};
+use crate::file_reader;
 use crate::format::checksum::{Algorithm, Checksum, Hasher};
 use crate::format::descriptor::Descriptor;
 use crate::format::entry::{Entry, EntryKind, FileContents};
@@ -336,18 +336,8 @@ impl Contents<'_> {
     /// Reads contents in the store only to get a checksum that can be compared: older programs used others, or none.
     fn stored(&mut self, contents: &FileContents) -> Result<Checksum> {
         let mut hasher = Hasher::new(Algorithm::Sha256);
-        let zeros = [0; 16 << 10];
         file_reader::read(contents, &mut self.objects, &mut |part| {
-            match part {
-                Part::Bytes(bytes) => hasher.update(bytes),
-                Part::Zeros(mut count) => {
-                    while count > 0 {
-                        let step = count.min(zeros.len() as u64);
-                        hasher.update(&zeros[..usize::try_from(step).expect("is small")]);
-                        count -= step;
-                    }
-                }
-            }
+            part.feed(&mut hasher);
             Ok(())
         })?;
         Ok(hasher.finish())

@@ -37,6 +37,23 @@ impl Part<'_> {
             Self::Zeros(count) => *count,
         }
     }
+
+    /// Feeds the bytes to a checksum.
+    pub fn feed(&self, hasher: &mut Hasher) {
+        match *self {
+            Self::Bytes(bytes) => hasher.update(bytes),
+            Self::Zeros(mut count) => {
+                const ZEROS: &[u8] = &[0; 64 << 10];
+                while count > 0 {
+                    let step = usize::try_from(count)
+                        .unwrap_or(usize::MAX)
+                        .min(ZEROS.len());
+                    hasher.update(&ZEROS[..step]);
+                    count -= step as u64;
+                }
+            }
+        }
+    }
 }
 
 /// Hands the contents of a file to `take`, part by part. It is an error, told only at the end, if they are not what size and
@@ -76,7 +93,7 @@ pub fn read(
             ),
         }
         if let Some(hasher) = &mut hasher {
-            hash(hasher, part);
+            part.feed(hasher);
         }
         take(part)?;
     }
@@ -159,21 +176,5 @@ impl Expansion<'_, '_> {
         self.add(parse_data(&text)?)?;
         self.open.pop();
         Ok(())
-    }
-}
-
-fn hash(hasher: &mut Hasher, part: Part<'_>) {
-    match part {
-        Part::Bytes(bytes) => hasher.update(bytes),
-        Part::Zeros(mut count) => {
-            const ZEROS: &[u8] = &[0; 64 << 10];
-            while count > 0 {
-                let step = usize::try_from(count)
-                    .unwrap_or(usize::MAX)
-                    .min(ZEROS.len());
-                hasher.update(&ZEROS[..step]);
-                count -= step as u64;
-            }
-        }
     }
 }

@@ -107,8 +107,9 @@ impl<'m> Prune<'m> {
         let sequence = database.map(Database::snapshots).transpose()?;
         let mut sequence = sequence.unwrap_or_default();
         sequence.reverse();
-        if options.local.is_some() {
-            ensure_same_store(&sequence, &inventory, options)?;
+        if let Some(database) = database.filter(|_| options.local.is_some()) {
+            let is_there = |name: &SnapshotName| Ok(inventory.snapshots.contains_key(name));
+            database.ensure_made_in(&options.store, is_there)?;
         }
         let is_gone = |name: &&SnapshotName| {
             let files = inventory.snapshots.get(*name);
@@ -199,26 +200,10 @@ fn is_refused(error: &anyhow::Error) -> bool {
         .is_some_and(|e| matches!(e.kind(), PermissionDenied | ReadOnlyFilesystem))
 }
 
-/// Refuses local state that was made with another store, as a backup does.
-fn ensure_same_store(
-    sequence: &[SnapshotName],
-    inventory: &Inventory,
-    options: &PruneOptions,
-) -> Result<()> {
-    let is_there = |name: &SnapshotName| inventory.snapshots.contains_key(name);
-    match sequence.last() {
-        Some(latest) if !sequence.iter().any(is_there) => bail!(
-            "the local state belongs to another store: its last snapshot, {latest}, is not in {}; name the --localdb that belongs to it",
-            options.store.display()
-        ),
-        _ => Ok(()),
-    }
-}
-
 fn tell_foreign(inventory: &Inventory, monitor: &Counter<'_>) {
     for file in &inventory.foreign {
         let name = file.to_str().unwrap_or_default();
-        if !crate::local::is_local_file(name) && !name.starts_with("statcache") {
+        if !crate::local::is_local_file(name) {
             monitor.note(&format!(
                 "{}: not a file of the store, left alone",
                 file.display()

@@ -162,9 +162,8 @@ impl Run<'_> {
             return;
         }
         let remove = |checkpoint: &SnapshotName| {
-            self.store.remove(&format!("{}.lbs", checkpoint.stem()))?;
-            self.store
-                .remove(&format!("{}.sha1sums", checkpoint.stem()))?;
+            self.store.remove(&checkpoint.descriptor_file())?;
+            self.store.remove(&checkpoint.sums_file())?;
             self.sink.database().remove_snapshot(checkpoint)
         };
         let removed = checkpoints.iter().try_for_each(remove);

@@ -58,10 +58,7 @@ impl Publication<'_> {
         loop {
             let descriptor = describe(instant);
             let name = self.naming.name(&descriptor.scheme, instant);
-            let (sums_file, descriptor_file) = (
-                format!("{}.sha1sums", name.stem()),
-                format!("{}.lbs", name.stem()),
-            );
+            let (sums_file, descriptor_file) = (name.sums_file(), name.descriptor_file());
             if !store.has(&sums_file)? && !store.has(&descriptor_file)? {
                 let text = sign(descriptor.encode(), self.signature_filter)?;
                 if add(store, &sums_file, self.sums)? {

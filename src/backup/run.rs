@@ -137,7 +137,7 @@ impl<'r> Run<'r> {
 
     /// Backs up one path.
     pub(super) fn visit(&mut self, found: &Found<'_>) -> Result<()> {
-        let before = (self.chunker.bytes_read(), self.last_checkpoint.clone());
+        let before = (self.chunker.bytes_read(), self.safe_bytes);
         match self.look_again(found) {
             Ok(found) => self.decide(&found)?,
             Err(reason) => self.outside.monitor.problem(found.path.as_bytes(), reason),
@@ -145,7 +145,7 @@ impl<'r> Run<'r> {
         // Behind the work, not before it: between stat and record nothing should take long.
         self.pause()?;
         let was_long = self.chunker.bytes_read() - before.0 > BLOCK_BYTES as u64;
-        if was_long || self.last_checkpoint != before.1 {
+        if was_long || self.safe_bytes != before.1 {
             self.long_work_ended = Some(self.outside.clock.now());
         }
         Ok(())

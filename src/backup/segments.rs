@@ -51,7 +51,7 @@ impl Segments {
     /// where this local state was not at hand. Then none of the snapshots that used it is there either.
     fn was_pruned(&self, database: &Database, id: SegmentId) -> Result<bool> {
         for snapshot in database.snapshots_using(id)? {
-            if self.store.has(&format!("{}.lbs", snapshot.stem()))? {
+            if self.store.has(&snapshot.descriptor_file())? {
                 return Ok(false);
             }
         }

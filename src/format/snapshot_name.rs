@@ -83,6 +83,18 @@ impl SnapshotName {
         self.checkpoint
     }
 
+    /// Returns the name of the descriptor as pileus writes it.
+    #[must_use]
+    pub fn descriptor_file(&self) -> String {
+        format!("{}.lbs", self.stem())
+    }
+
+    /// Returns the name of the sums file.
+    #[must_use]
+    pub fn sums_file(&self) -> String {
+        format!("{}.sha1sums", self.stem())
+    }
+
     /// Returns `snapshot-<name>`, the stem of all files of the snapshot.
     #[must_use]
     pub fn stem(&self) -> String {

@@ -3,8 +3,9 @@
 //! Recommended reading: <https://sqlite.org/wal.html>, <https://sqlite.org/withoutrowid.html>.
 //!
 //! What stands between two descriptors is one transaction: rows appear only after the descriptor is durable, so a run that dies
-//! leaves the database as it was at its last checkpoint and at worst some orphan segments in the store. The reverse, a row for a segment that does not exist, would make the next
-//! snapshot unrestorable; therefore each segment is also looked for, by name, before its first block is used again.
+//! leaves the database as it was at its last checkpoint and at worst some orphan segments in the store. The reverse, a row for a
+//! segment that does not exist, would make the next snapshot unrestorable; therefore each segment is also looked for, by name,
+//! before its first block is used again.
 //!
 //! A block is identified by BLAKE3 over its bytes and by its length, not by the format's SHA-1, for which collisions can be made.
 

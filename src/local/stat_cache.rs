@@ -12,6 +12,7 @@
 mod block;
 mod code;
 mod data;
+mod head;
 mod reader;
 mod writer;
 

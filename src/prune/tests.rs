@@ -133,8 +133,8 @@ impl Place {
             totals: None,
             signed: false,
         };
-        self.file(&format!("{}.sha1sums", name.stem()));
-        let file = self.path(&format!("{}.lbs", name.stem()));
+        self.file(&name.sums_file());
+        let file = self.path(&name.descriptor_file());
         fs::write(file, descriptor.encode()).expect("is written");
     }
 

@@ -45,7 +45,9 @@ impl Catalog {
             meta_files: HashMap::new(),
         };
         let is_of_store = |entry: &walkdir::DirEntry| {
-            entry.depth() == 0 || !entry.file_type().is_dir() || is_split_directory(entry)
+            let name = entry.file_name().to_str().unwrap_or_default();
+            let is_below = entry.depth() > 0 && entry.file_type().is_dir();
+            !is_below || entry.depth() == 1 && is_split_directory(name)
         };
         for entry in WalkDir::new(root)
             .max_depth(2)
@@ -255,9 +257,9 @@ pub(super) fn split_meta_file(name: &str) -> Option<(SnapshotName, &str)> {
     SnapshotName::parse(stem).map(|snapshot| (snapshot, extension))
 }
 
-fn is_split_directory(entry: &walkdir::DirEntry) -> bool {
-    let name = entry.file_name().to_str().unwrap_or_default();
-    entry.depth() == 1 && (matches!(name, "snapshots" | "meta") || name.starts_with("segments"))
+/// Tells whether a directory of this name in a store is one of the split layout.
+pub(super) fn is_split_directory(name: &str) -> bool {
+    matches!(name, "snapshots" | "meta") || name.starts_with("segments")
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::catalog::{descriptor_snapshot, is_store_file, split_meta_file, split_segment_file};
+use super::catalog::{
+    descriptor_snapshot, is_split_directory, is_store_file, split_meta_file, split_segment_file,
+};
 use super::dir::PART_SUFFIX;
 use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
@@ -83,8 +85,7 @@ impl Inventory {
             };
             let name = name.to_str().unwrap_or_default();
             if metadata.is_dir() {
-                let is_own = matches!(name, "snapshots" | "meta") || name.starts_with("segments");
-                if is_own {
+                if is_split_directory(name) {
                     below.push(path);
                 } else {
                     self.foreign.push(path);

@@ -97,7 +97,7 @@ fn expected_files(catalog: &Catalog, subject: &Subject) -> Result<Vec<Expected>>
     if let Some(wanted) = &subject.descriptor.segment_metadata {
         return from_meta_file(catalog, subject, wanted);
     }
-    let file = PathBuf::from(format!("{}.sha1sums", subject.name.stem()));
+    let file = PathBuf::from(subject.name.sums_file());
     let text = catalog.read_file(&file)?;
     if let Some(wanted) = &subject.descriptor.checksums {
         wanted

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::fixtures::STORES;
 use crate::harness::{Place, is_root, need, project};
 use crate::made_store::MadeStore;
 
@@ -323,13 +324,7 @@ fn a_missing_metadata_segment_is_a_problem_and_nothing_is_invented() {
 
 #[test]
 fn stores_of_the_older_programs_are_compared_with_what_they_were_made_of() {
-    for store in [
-        "cumulus-0.10-signed",
-        "cumulus-0.11",
-        "cumulus-0.8",
-        "lbs-0.5.1-seed",
-        "lbs-0.6",
-    ] {
+    for store in STORES {
         let place = Place::new();
         let dest = format!(
             "--dest={}/store",

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::fixtures::STORES;
 use crate::harness::{Place, is_root, need, project, without_owners};
 use crate::made_store::MadeStore;
 
@@ -180,13 +181,7 @@ fn an_archive_is_not_written_to_a_terminal_nor_as_json() {
 #[test]
 fn stores_of_the_older_programs_are_exported_as_their_manifests_say() {
     need("tar");
-    for store in [
-        "cumulus-0.10-signed",
-        "cumulus-0.11",
-        "cumulus-0.8",
-        "lbs-0.5.1-seed",
-        "lbs-0.6",
-    ] {
+    for store in STORES {
         let fixture = project("tests/fixtures").join(store);
         let list = fs::read_dir(&fixture)
             .expect("is listed")

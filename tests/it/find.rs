@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::fixtures::STORES;
 use crate::harness::{Place, need, project};
 
 /// Five snapshots of a series, in which one file lives through everything, and one snapshot of another.
@@ -220,13 +221,7 @@ fn a_snapshot_whose_metadata_is_lost_is_a_problem_and_the_others_are_searched() 
 
 #[test]
 fn stores_of_the_older_programs_are_searched() {
-    for store in [
-        "cumulus-0.10-signed",
-        "cumulus-0.11",
-        "cumulus-0.8",
-        "lbs-0.5.1-seed",
-        "lbs-0.6",
-    ] {
+    for store in STORES {
         let place = Place::new();
         let dest = format!(
             "--dest={}/store",

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::harness::{Place, is_root, project, without_owners};
 
 /// Whoever adds a store adds it here; nobody drops one.
-const STORES: [&str; 5] = [
+pub const STORES: [&str; 5] = [
     "cumulus-0.10-signed",
     "cumulus-0.11",
     "cumulus-0.8",

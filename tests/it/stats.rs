@@ -5,6 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::fixtures::STORES;
 use crate::harness::{Place, project};
 
 fn three_nights() -> Place {
@@ -144,13 +145,7 @@ fn what_cannot_be_counted_is_said() {
 
 #[test]
 fn stores_of_the_older_programs_are_counted_by_their_manifests() {
-    for store in [
-        "cumulus-0.10-signed",
-        "cumulus-0.11",
-        "cumulus-0.8",
-        "lbs-0.5.1-seed",
-        "lbs-0.6",
-    ] {
+    for store in STORES {
         let place = Place::new();
         let fixture = project("tests/fixtures").join(store);
         let dest = format!("--dest={}/store", fixture.display());

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use rusqlite::{Connection, OpenFlags};
 
+use super::uses::most_used;
 use super::{FILE_NAME, explain, schema};
 
 /// A segment with what is used of it.
@@ -29,10 +30,9 @@ pub fn read(directory: &Path, mut take: impl FnMut(SegmentUtilization)) -> Resul
     let connection =
         Connection::open_with_flags(&path, flags).map_err(|error| explain(error, &shown))?;
     schema::ensure_current(&connection, &shown)?;
-    let sql = "SELECT data_bytes, disk_bytes, coalesce(used, 0) FROM segment
-        LEFT JOIN (SELECT segment, max(data_bytes) AS used FROM segment_use GROUP BY segment) ON segment = segment.id
-        WHERE data_bytes IS NOT NULL AND disk_bytes IS NOT NULL";
+    let sql = "SELECT data_bytes, disk_bytes, id FROM segment WHERE data_bytes IS NOT NULL AND disk_bytes IS NOT NULL";
     let mut each = |connection: &Connection| -> rusqlite::Result<()> {
+        let used = most_used(connection)?;
         let mut statement = connection.prepare(sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -40,7 +40,7 @@ pub fn read(directory: &Path, mut take: impl FnMut(SegmentUtilization)) -> Resul
             take(SegmentUtilization {
                 data_bytes: number(0)?,
                 disk_bytes: number(1)?,
-                used_bytes: number(2)?,
+                used_bytes: used.get(&row.get(2)?).copied().unwrap_or(0),
             });
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! Which snapshots this local state has made, and what each of them uses of every segment.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use rusqlite::{Params, params};
 
 use super::Database;
@@ -28,6 +29,29 @@ impl Database {
     /// Returns the names of all snapshots made, the latest first.
     pub fn snapshots(&self) -> Result<Vec<SnapshotName>> {
         self.names("SELECT name FROM snapshot ORDER BY id DESC", params![])
+    }
+
+    /// Refuses a store in which none of the snapshots is that were made: this local state is of another one. Checkpoints do not
+    /// count, since they may have been cleared away by hand.
+    pub fn ensure_made_in(
+        &self,
+        store: &Path,
+        mut is_there: impl FnMut(&SnapshotName) -> Result<bool>,
+    ) -> Result<()> {
+        let snapshots = self.snapshots()?;
+        for snapshot in &snapshots {
+            if is_there(snapshot)? {
+                return Ok(());
+            }
+        }
+        match snapshots.iter().find(|name| !name.is_checkpoint()) {
+            None => Ok(()),
+            Some(latest) => bail!(
+                "the local state belongs to another store: its last snapshot, {latest}, is not in {}; use a --localdb of its own for \
+                 each store, or move its localdb.sqlite away to start without it",
+                store.display()
+            ),
+        }
     }
 
     /// Returns the names of the checkpoints of a scheme that were not removed.

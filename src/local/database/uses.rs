@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::Result;
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::Database;
 use crate::format::object_ref::SegmentId;
@@ -25,10 +25,24 @@ pub struct UsedSegment {
     pub stored: i64,
 }
 
+/// Returns for each used segment, by its row, the most bytes that one snapshot refers to. Read in the order of the table: SQLite
+/// would sort a row for each segment of each snapshot.
+pub(super) fn most_used(connection: &Connection) -> rusqlite::Result<HashMap<i64, u64>> {
+    let mut statement = connection.prepare_cached("SELECT segment, data_bytes FROM segment_use")?;
+    let mut rows = statement.query([])?;
+    let mut most = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let bytes = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+        let known = most.entry(row.get(0)?).or_insert(0);
+        *known = bytes.max(*known);
+    }
+    Ok(most)
+}
+
 impl Database {
     /// Returns all segments that a snapshot uses and that have not expired; not those whose size or time is not known.
     pub fn used_segments(&self) -> Result<Vec<UsedSegment>> {
-        let used = self.most_used()?;
+        let used = self.sql(most_used(&self.connection))?;
         let stored = self.stored_before()?;
         let sql = "SELECT id, uuid, segment_group, data_bytes, stored FROM segment \
             WHERE expired IS NULL AND sha1 IS NOT NULL AND data_bytes > 0 AND stored IS NOT NULL ORDER BY id";
@@ -53,21 +67,6 @@ impl Database {
             });
         }
         Ok(segments)
-    }
-
-    /// Returns for each used segment the most bytes that one snapshot refers to. Read in the order of the table: SQLite would sort
-    /// a row for each segment of each snapshot.
-    fn most_used(&self) -> Result<HashMap<i64, u64>> {
-        let sql = "SELECT segment, data_bytes FROM segment_use";
-        let mut statement = self.sql(self.connection.prepare_cached(sql))?;
-        let mut rows = self.sql(statement.query([]))?;
-        let mut most = HashMap::new();
-        while let Some(row) = self.sql(rows.next())? {
-            let bytes = u64::try_from(self.sql(row.get::<_, i64>(1))?).unwrap_or(0);
-            let known = most.entry(self.sql(row.get(0))?).or_insert(0);
-            *known = bytes.max(*known);
-        }
-        Ok(most)
     }
 
     /// Returns for each segment of blocks that were written again when these were stored first, on average.

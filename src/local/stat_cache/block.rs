@@ -8,10 +8,10 @@ use std::collections::HashMap;
 
 use super::code::{Source, put, put_signed};
 use super::data::{decode_contents, encode_contents};
+use super::head::Head;
 use super::{Doubts, Remembered, StatKey};
-use crate::format::checksum::{Algorithm, Checksum};
 use crate::format::entry::{FileContents, FileTime};
-use crate::format::object_ref::{DataRef, ObjectId, ObjectRef, SegmentId, Slice};
+use crate::format::object_ref::{DataRef, ObjectRef, SegmentId};
 
 /// A segment, and how many bytes of its objects are referred to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,18 +41,6 @@ pub struct Block {
     pub(super) offset: Option<u64>,
     head: Head,
     entries_at: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Head {
-    /// Objects that hold stanzas: the piece itself, then those that it has slices of.
-    texts: Vec<ObjectRef>,
-    segments: Vec<SegmentUse>,
-    /// Inodes of files that are large enough for sub-file increments.
-    large: Vec<u64>,
-    slices: u32,
-    text_bytes: u64,
-    entries: u32,
 }
 
 /// The fixed part of an entry.
@@ -461,73 +449,4 @@ impl BlockBuilder {
         });
         u32::try_from(index + 1).expect("a piece has fewer slices")
     }
-}
-
-impl Head {
-    fn encode(&self, out: &mut Vec<u8>) {
-        put(out, self.texts.len() as u64);
-        for text in &self.texts {
-            out.extend_from_slice(text.object.segment.as_bytes());
-            put(out, text.object.sequence.into());
-            let checksum = text
-                .checksum
-                .as_ref()
-                .expect("metadata references have a checksum");
-            out.extend_from_slice(&checksum.padded_digest()[..20]);
-            put(out, text.length().expect("and a length"));
-        }
-        put(out, self.segments.len() as u64);
-        for used in &self.segments {
-            out.extend_from_slice(used.segment.as_bytes());
-            put(out, used.bytes);
-        }
-        put(out, self.large.len() as u64);
-        for &inode in &self.large {
-            put(out, inode);
-        }
-        put(out, self.slices.into());
-        put(out, self.text_bytes);
-        put(out, self.entries.into());
-    }
-
-    fn decode(source: &mut Source<'_>) -> Option<Self> {
-        let texts = list(source, |source| {
-            let segment = SegmentId::from_bytes(source.array()?);
-            let sequence = source.small()?;
-            let mut digest = [0; 32];
-            digest[..20].copy_from_slice(source.take(20)?);
-            Some(ObjectRef {
-                object: ObjectId { segment, sequence },
-                checksum: Some(Checksum::from_padded_digest(Algorithm::Sha1, digest)),
-                slice: Slice::First(source.number()?),
-            })
-        })?;
-        let segments = list(source, |source| {
-            let segment = SegmentId::from_bytes(source.array()?);
-            let bytes = source.number()?;
-            Some(SegmentUse { segment, bytes })
-        })?;
-        let head = Self {
-            texts,
-            segments,
-            large: list(source, Source::number)?,
-            slices: source.small()?,
-            text_bytes: source.number()?,
-            entries: source.small()?,
-        };
-        (!head.texts.is_empty()).then_some(head)
-    }
-}
-
-/// Reads a count and that many items; a count that the bytes cannot hold fails at its first missing item.
-pub(super) fn list<'b, T>(
-    source: &mut Source<'b>,
-    mut item: impl FnMut(&mut Source<'b>) -> Option<T>,
-) -> Option<Vec<T>> {
-    let count = source.number()?;
-    let mut items = Vec::new();
-    for _ in 0..count {
-        items.push(item(source)?);
-    }
-    Some(items)
 }

@@ -63,6 +63,19 @@ impl<'b> Source<'b> {
     }
 }
 
+/// Reads a count and that many items; a count that the bytes cannot hold fails at its first missing item.
+pub(super) fn list<'b, T>(
+    source: &mut Source<'b>,
+    mut item: impl FnMut(&mut Source<'b>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let count = source.number()?;
+    let mut items = Vec::new();
+    for _ in 0..count {
+        items.push(item(source)?);
+    }
+    Some(items)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! The references of one file in a block of the stat cache: two to six bytes each where the text form has fifty.
 
-use super::block::{SegmentUse, list};
-use super::code::{Source, put, put_signed};
+use super::block::SegmentUse;
+use super::code::{Source, list, put, put_signed};
 use crate::format::BLOCK_BYTES;
 use crate::format::checksum::{Algorithm, Checksum};
 use crate::format::entry::FileContents;
