@@ -25,6 +25,7 @@ mod names;
 mod previous;
 mod publish;
 mod read;
+mod recognize;
 mod run;
 mod scan;
 mod segments;
@@ -150,8 +151,7 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
     let own_directories = own_directories(&store, &local)?;
     let scanner = Scanner::new(&sources, &options.selection, &own_directories, &monitor);
     let database = Database::open(&local)?;
-    let is_there = |name: &SnapshotName| store.has(&name.descriptor_file());
-    database.ensure_made_in(&options.store, is_there)?;
+    database.ensure_made_in(&options.store, |name| store.has_snapshot(name))?;
     let comparing = options.deduplicate == Deduplicate::Verify;
     let catalog = comparing.then(|| Catalog::open(store.path())).transpose()?;
     let compare = |catalog| Comparison::new(catalog, &monitor);

@@ -13,6 +13,7 @@ mod find;
 mod list;
 mod ls;
 mod prune;
+mod rebuild;
 mod restore;
 mod size;
 mod stats;
@@ -85,6 +86,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(verify) => verify::run(verify, &console),
         Command::Prune(prune) => prune::run(prune, &console),
         Command::Clean(clean) => clean::run(clean, &console),
+        Command::Rebuild(rebuild) => rebuild::run(rebuild, &console),
     };
     let code = result.unwrap_or_else(|failure| match failure {
         Failure::Usage(text) => {

@@ -7,6 +7,7 @@ pub mod checksum;
 pub mod date;
 pub mod descriptor;
 pub mod entry;
+pub mod inode;
 pub mod integer;
 pub mod object_ref;
 pub mod path;

@@ -19,6 +19,7 @@ pub mod monitor;
 
 pub mod pattern;
 pub mod prune;
+pub mod rebuild;
 pub mod restore;
 pub mod snapshot;
 pub mod sorter;

@@ -2,13 +2,14 @@
 //!
 //! A file of the store appears whole under its final name or not at all, is never changed and never overwritten ([`dir`]).
 //! [`segment_writer`] and [`pool`] make segments, [`segment_reader`] opens them, [`filter`] stands between tar and disk,
-//! [`catalog`] is what a reader finds in the directory,
+//! [`catalog`] is what a reader finds in the directory, [`expected`] what its segments must be,
 //! [`inventory`] all that is in it. The writing half never lists or opens a published file; the reading
 //! half never writes into the store. Nothing here knows local state.
 
 pub mod catalog;
 pub mod command;
 pub mod dir;
+pub mod expected;
 pub mod filter;
 pub mod inventory;
 pub mod object_cache;

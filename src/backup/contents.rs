@@ -186,6 +186,11 @@ pub(super) fn is_zero(block: &[u8]) -> bool {
             .all(|chunk| chunk.iter().fold(0, |or, &b| or | b) == 0)
 }
 
+/// Says of a file why it is left out.
+pub(super) fn cannot_read(error: &std::io::Error) -> String {
+    format!("cannot read it: {error}")
+}
+
 /// Compares a file's stat with that from before the reading.
 pub(super) fn what_changed(open: &OpenFile, read_bytes: u64) -> Option<String> {
     let Ok(now) = fstat(&open.file) else {

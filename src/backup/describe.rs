@@ -17,6 +17,7 @@ use super::look_ahead::Found;
 use super::scan::file_type;
 use crate::format::entry::{DeviceNumber, Entry, EntryKind, FileContents, FileTime, Owner, Xattr};
 use crate::format::escape;
+use crate::format::inode::InodeName;
 use crate::format::path::EntryPath;
 use crate::local::stat_cache::StatKey;
 
@@ -148,13 +149,12 @@ pub(super) fn stat_key(stat: &FileStat) -> StatKey {
 }
 
 fn inode(stat: &FileStat) -> Vec<u8> {
-    format!(
-        "{}/{}/{}",
-        major(stat.st_dev),
-        minor(stat.st_dev),
-        stat.st_ino
-    )
-    .into_bytes()
+    let name = InodeName {
+        major: number(major(stat.st_dev)),
+        minor: number(minor(stat.st_dev)),
+        inode: stat.st_ino,
+    };
+    name.to_string().into_bytes()
 }
 
 fn number(part: u64) -> u32 {

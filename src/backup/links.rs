@@ -6,6 +6,7 @@ use nix::sys::stat::FileStat;
 
 use super::scan::identity;
 use crate::format::entry::FileContents;
+use crate::local::stat_cache::Doubts;
 
 /// Contents of files whose other names may still come; each is forgotten with its last name.
 #[derive(Default)]
@@ -21,7 +22,7 @@ const WEIGHT_MAX: usize = 1 << 15;
 
 struct LinkedFile {
     contents: FileContents,
-    volatile: bool,
+    doubts: Doubts,
     unchanged: StatTimes,
     links_to_come: u64,
 }
@@ -30,26 +31,26 @@ struct LinkedFile {
 type StatTimes = (i64, i64, i64, i64, i64);
 
 impl Links {
-    /// Returns the contents that were read under an earlier name, and whether they are volatile.
-    pub(super) fn known(&mut self, stat: &FileStat) -> Option<(FileContents, bool)> {
+    /// Returns the contents that were read under an earlier name, and what speaks against them.
+    pub(super) fn known(&mut self, stat: &FileStat) -> Option<(FileContents, Doubts)> {
         let key = identity(stat);
         let known = self.files.get_mut(&key);
         let known = known.filter(|known| known.unchanged == times(stat))?;
         known.links_to_come -= 1;
         if known.links_to_come > 0 {
-            return Some((known.contents.clone(), known.volatile));
+            return Some((known.contents.clone(), known.doubts));
         }
         let known = self.files.remove(&key)?;
         self.weight -= weight(&known.contents);
-        Some((known.contents, known.volatile))
+        Some((known.contents, known.doubts))
     }
 
     /// Remembers contents for the other names of a file.
-    pub(super) fn remember(&mut self, stat: &FileStat, contents: &FileContents, volatile: bool) {
+    pub(super) fn remember(&mut self, stat: &FileStat, contents: &FileContents, doubts: Doubts) {
         if stat.st_nlink > 1 {
             let linked = LinkedFile {
                 contents: contents.clone(),
-                volatile,
+                doubts,
                 unchanged: times(stat),
                 links_to_come: stat.st_nlink - 1,
             };

@@ -18,10 +18,12 @@ use anyhow::Result;
 use super::contents::{self, OpenFile};
 use super::describe::{self, ReadXattrs};
 use super::look_ahead::Found;
+use super::previous::Previous;
 use super::run::Run;
 use super::staging::Copy;
 use super::tally::BlockCounts;
 use crate::format::entry::FileContents;
+use crate::local::stat_cache::Doubts;
 use crate::metadata_log::OldEntry;
 use crate::monitor::PathStatus;
 
@@ -38,6 +40,8 @@ struct Visit<'f> {
     changed: bool,
     /// Whether reading it in place is given up, in this run or by an earlier one.
     restless: bool,
+    /// Whether it was last found to be what a rebuilt entry says.
+    rebuilt: bool,
 }
 
 /// A file that was opened, with what belongs to the state that it is in.
@@ -105,11 +109,15 @@ impl Run<'_> {
                 return Ok(());
             }
         };
-        if let Some((contents, volatile)) = self.links.known(&subject.open.stat) {
+        if let Some((contents, doubts)) = self.links.known(&subject.open.stat) {
             let Subject { open, xattrs, .. } = subject;
             let mut entry = describe::regular(found.path, &open.stat, contents, &mut self.owners);
-            entry.volatile = volatile;
-            return self.record(entry, xattrs, &open.stat, PathStatus::Old, false);
+            entry.volatile = doubts.volatile;
+            let doubts = Doubts {
+                unstable: false,
+                ..doubts
+            };
+            return self.record(entry, xattrs, &open.stat, PathStatus::Old, doubts);
         }
         let mut visit = Visit {
             found,
@@ -117,6 +125,7 @@ impl Run<'_> {
             counts: BlockCounts::default(),
             changed: false,
             restless: old.is_some_and(|old| old.doubts.unstable),
+            rebuilt: false,
         };
         let read = if visit.restless {
             self.copy_first(&mut visit, subject)?
@@ -193,11 +202,11 @@ impl Run<'_> {
         last: Option<&FileContents>,
     ) -> Result<Tried<ReadFile>> {
         let mut previous = self.previous(&subject.open.stat, visit.old.as_ref(), last);
-        let (stored, torn) = match copied {
-            Some(Copied { mut open, torn }) => {
-                (self.store_file(&mut open, &mut previous)?, Some(torn))
-            }
-            None => (self.store_file(&mut subject.open, &mut previous)?, None),
+        let (stored, torn) = if let Some(Copied { mut open, torn }) = copied {
+            (self.store_file(&mut open, &mut previous)?, Some(torn))
+        } else {
+            let open = &mut subject.open;
+            (self.recognize_or_store(visit, open, &mut previous)?, None)
         };
         Ok(stored.map(|(contents, counts)| {
             visit.count(counts);
@@ -210,6 +219,21 @@ impl Run<'_> {
                 contents,
             }
         }))
+    }
+
+    fn recognize_or_store(
+        &mut self,
+        visit: &mut Visit<'_>,
+        open: &mut OpenFile,
+        previous: &mut Previous,
+    ) -> Result<Tried<(FileContents, BlockCounts)>> {
+        let recognized = self.recognize(open, visit.old.as_ref())?;
+        visit.rebuilt = matches!(recognized, Ok(Some(_)));
+        match recognized {
+            Ok(Some(known)) => Ok(Ok(known)),
+            Ok(None) => self.store_file(open, previous),
+            Err(error) => Ok(Err(contents::cannot_read(&error))),
+        }
     }
 
     /// Copies a file aside, if need be several times, and reads the last copy. The inner error says why there is none.
@@ -270,10 +294,14 @@ impl Run<'_> {
             self.compare_with_old(visit.found, &open, &old, &read.contents);
         }
         let volatile = racy || read.changed;
-        self.links.remember(&open.stat, &read.contents, volatile);
+        let doubts = Doubts {
+            volatile,
+            unstable: visit.restless && visit.changed,
+            rebuilt: visit.rebuilt,
+        };
+        self.links.remember(&open.stat, &read.contents, doubts);
         let mut entry = describe::regular(path, &open.stat, read.contents, &mut self.owners);
         entry.volatile = volatile;
-        let unstable = visit.restless && visit.changed;
         let key = describe::stat_key(&open.stat);
         let status = match visit.counts.status() {
             // It has no blocks: like a directory, it is told by what it is.
@@ -282,7 +310,7 @@ impl Run<'_> {
             }
             status => status,
         };
-        self.record(entry, xattrs, &open.stat, status, unstable)
+        self.record(entry, xattrs, &open.stat, status, doubts)
     }
 
     /// Looks for contents that changed though nothing says so: a disk that rots, or a clock that was played with.

@@ -242,13 +242,12 @@ impl<'r> Run<'r> {
         };
         let entry = describe::regular(found.path, &found.stat, contents, &mut self.owners);
         let xattrs = describe::xattrs_by_name(found.parent, found.name);
-        let unstable = old.doubts.unstable;
-        self.record(entry, xattrs, &found.stat, PathStatus::Old, unstable)?;
+        self.record(entry, xattrs, &found.stat, PathStatus::Old, old.doubts)?;
         Ok(true)
     }
 
     /// Tells whether the blocks, and whether the lists of references of a file may be referred to.
-    fn are_usable(&mut self, remembered: &Remembered) -> Result<(bool, bool)> {
+    pub(super) fn are_usable(&mut self, remembered: &Remembered) -> Result<(bool, bool)> {
         let (mut data, mut lists) = (true, true);
         for reference in remembered.contents.iter().flat_map(|c| &c.data) {
             if let DataRef::Object(object) = reference {
@@ -265,7 +264,7 @@ impl<'r> Run<'r> {
         match describe::special(found, &mut self.owners) {
             Ok(entry) => {
                 let xattrs = describe::xattrs_by_name(found.parent, found.name);
-                self.record(entry, xattrs, &found.stat, status, false)
+                self.record(entry, xattrs, &found.stat, status, Doubts::default())
             }
             Err(reason) => {
                 self.outside.monitor.problem(found.path.as_bytes(), reason);
@@ -274,14 +273,14 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Appends an entry to the log. `stat` is what it was made from; `unstable` whether the file changed while it was read.
+    /// Appends an entry to the log. `stat` is what it was made from; of the doubts, whether it is volatile is found out here.
     pub(super) fn record(
         &mut self,
         mut entry: Entry,
         read: ReadXattrs,
         stat: &FileStat,
         status: PathStatus,
-        unstable: bool,
+        doubts: Doubts,
     ) -> Result<()> {
         let monitor = self.outside.monitor;
         if let Some(reason) = read.problem {
@@ -312,7 +311,7 @@ impl<'r> Run<'r> {
         let remembered = Remembered {
             key: describe::stat_key(stat),
             device: describe::link_device(stat),
-            doubts: Doubts { volatile, unstable },
+            doubts: Doubts { volatile, ..doubts },
             contents: None,
             lists: Vec::new(),
         };

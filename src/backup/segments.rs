@@ -1,14 +1,15 @@
 //! Which segments of earlier runs this run may refer to.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
 use crate::format::object_ref::SegmentId;
 use crate::local::database::{Database, KnownSegment};
-use crate::store::catalog::split_segment_file;
 use crate::store::dir::StoreDir;
+use crate::store::expected::segment_of_file;
 
 /// Remembers for each segment that came up whether it may be referred to; 40 bytes for each.
 pub(super) struct Segments {
@@ -51,7 +52,7 @@ impl Segments {
     /// where this local state was not at hand. Then none of the snapshots that used it is there either.
     fn was_pruned(&self, database: &Database, id: SegmentId) -> Result<bool> {
         for snapshot in database.snapshots_using(id)? {
-            if self.store.has(&snapshot.descriptor_file())? {
+            if self.store.has_snapshot(&snapshot)? {
                 return Ok(false);
             }
         }
@@ -61,7 +62,7 @@ impl Segments {
     /// Looks for a known segment in the store; one that is missing though it is needed ends the run.
     fn is_there(&self, database: &Database, id: SegmentId, segment: &KnownSegment) -> Result<bool> {
         let file = &segment.file;
-        if split_segment_file(file).is_none_or(|(named, _)| named != id) {
+        if segment_of_file(Path::new(file)) != Some(id) {
             bail!("the local database is damaged: it calls the file of segment {id} {file}");
         }
         let there = self.store.size(file)?;

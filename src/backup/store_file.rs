@@ -37,13 +37,13 @@ impl Run<'_> {
         loop {
             let filled = self.chunker.fill(&mut open.file, &mut reading, BLOCK_BYTES);
             if let Err(error) = filled {
-                return Ok(Err(format!("cannot read it: {error}")));
+                return Ok(Err(contents::cannot_read(&error)));
             }
             if self.chunker.window().is_empty() {
                 break;
             }
             if let Err(error) = self.store_next(&mut open.file, &mut reading, previous)? {
-                return Ok(Err(format!("cannot read it: {error}")));
+                return Ok(Err(contents::cannot_read(&error)));
             }
             self.pause()?;
         }

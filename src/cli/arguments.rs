@@ -60,6 +60,7 @@ pub(crate) enum Command {
     Verify(Verify),
     Prune(Prune),
     Clean(Clean),
+    Rebuild(Rebuild),
 }
 
 /// Make a snapshot of files and directories
@@ -460,4 +461,33 @@ pub(crate) struct Clean {
     /// Print what would be marked, and mark nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Make local state anew from what the store has
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus rebuild --dest=/mnt/backup --localdb=/var/lib/pileus")]
+pub(crate) struct Rebuild {
+    /// Directory of the store
+    #[arg(long, alias = "store", value_name = "DIR")]
+    pub(crate) dest: PathBuf,
+
+    /// Directory of the local state; what is there is replaced [default: the store itself]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) localdb: Option<PathBuf>,
+
+    /// Only from snapshots of this series; local state then knows of no other
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<String>,
+
+    /// Read all data too, so that every block and page is recognized
+    #[arg(long)]
+    pub(crate) deep: bool,
+
+    /// Number of threads that read data [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<String>,
+
+    /// Undo a filter that is not built in with this shell command, such as "gpg -d"
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) unfilter: Option<String>,
 }

@@ -30,7 +30,27 @@ impl Algorithm {
         }
     }
 
-    fn digest_bytes(self) -> usize {
+    /// Returns a number that stands for the algorithm in files of our own; never 0.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Sha1 => 1,
+            Self::Sha224 => 2,
+            Self::Sha256 => 3,
+        }
+    }
+
+    /// Returns the algorithm that a number stands for.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Sha1, Self::Sha224, Self::Sha256]
+            .into_iter()
+            .find(|algorithm| algorithm.code() == code)
+    }
+
+    /// Returns the length of a digest.
+    #[must_use]
+    pub fn digest_bytes(self) -> usize {
         match self {
             Self::Sha1 => 20,
             Self::Sha224 => 28,

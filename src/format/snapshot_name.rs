@@ -89,6 +89,12 @@ impl SnapshotName {
         format!("{}.lbs", self.stem())
     }
 
+    /// Returns the path of the descriptor in a store of the split layout.
+    #[must_use]
+    pub fn split_descriptor_file(&self) -> String {
+        format!("snapshots/{}.cumulus", self.stem())
+    }
+
     /// Returns the name of the sums file.
     #[must_use]
     pub fn sums_file(&self) -> String {

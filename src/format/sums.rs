@@ -6,7 +6,7 @@ use super::checksum::{Algorithm, Checksum};
 /// The checksum of one file of the store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileSum {
-    /// The file's name in the store's directory.
+    /// The file's path relative to the store; of a flat one its name.
     pub file: String,
     /// SHA-1 of the file, in hexadecimal.
     pub sha1_hex: String,
@@ -30,7 +30,7 @@ pub fn encode(sums: &[FileSum]) -> Vec<u8> {
         .collect()
 }
 
-/// Parses a sums file; a name that is not a plain file name of the store's directory is refused.
+/// Parses a sums file; a name that is not that of a file of the store, or of a directory in it, is refused.
 pub fn parse(text: &[u8]) -> Result<Vec<FileSum>, FormatError> {
     let lines = text.split(|&b| b == b'\n').filter(|line| !line.is_empty());
     lines.map(parse_line).collect()
@@ -44,7 +44,9 @@ fn parse_line(line: &[u8]) -> Result<FileSum, FormatError> {
         .or_else(|| rest.strip_prefix(b"  "))
         .ok_or_else(invalid)?;
     let file = std::str::from_utf8(name).map_err(|_| invalid())?;
-    if file.is_empty() || file.starts_with('.') || file.contains(['/', '\0']) {
+    let mut parts = file.split('/');
+    let is_name = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('\0');
+    if file.split('/').count() > 2 || !parts.all(is_name) {
         return Err(invalid());
     }
     let sha1_hex = std::str::from_utf8(hex)
@@ -69,7 +71,18 @@ mod tests {
 
     #[test]
     fn names_outside_the_store_are_refused() {
-        for bad in ["../x", "/etc/passwd", "", ".hidden", "a/b"] {
+        let below = b"a9993e364706816aba3e25717850c26c9cd0d89d *segments1/a.tar\n";
+        assert_eq!(encode(&parse(below).expect("parses")), below);
+        for bad in [
+            "../x",
+            "/etc/passwd",
+            "",
+            ".hidden",
+            "a/b/c",
+            "a/",
+            "a/.b",
+            "./a",
+        ] {
             let line = format!("a9993e364706816aba3e25717850c26c9cd0d89d *{bad}\n");
             assert!(parse(line.as_bytes()).is_err(), "{bad}");
         }

@@ -51,14 +51,15 @@ impl Database {
         let shown = path.display().to_string();
         // SQLite itself would make it readable for all.
         super::open_private(&path).with_context(|| format!("cannot open {shown}"))?;
-        let opened = Connection::open(&path).and_then(prepare);
-        let connection = opened.map_err(|e| explain(e, &shown))?;
         let database = Self {
-            connection,
+            connection: Connection::open(&path).map_err(|e| explain(e, &shown))?,
             path: shown,
             row_ids: HashMap::new(),
         };
-        database.migrate()?;
+        // First of all, since setting a mode writes into the file, which may be somebody else's.
+        let version = database.version()?;
+        database.sql(prepare(&database.connection))?;
+        database.migrate_from(version)?;
         database.execute("BEGIN IMMEDIATE")?;
         Ok(database)
     }
@@ -81,19 +82,17 @@ impl Database {
     }
 }
 
-const REMEDY: &str =
-    "move it away; the next backup makes a new one and stores again what it does not recognize";
+const REMEDY: &str = "move it away, and make a new one with pileus rebuild; without that, the next backup stores everything again";
 
 /// Sets the modes that do not depend on the tables' version.
-fn prepare(connection: Connection) -> rusqlite::Result<Connection> {
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // A file system without shared memory (some network ones) refuses WAL; the rollback journal is as safe, only slower.
     connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     // FULL costs one fsync a run. NORMAL would save it and could lose the last commit in a power failure.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -8192)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    Ok(connection)
+    connection.pragma_update(None, "foreign_keys", true)
 }
 
 /// Returns an age class as the cleaner wrote it; nonsense counts as the youngest.

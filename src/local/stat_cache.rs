@@ -27,7 +27,7 @@ pub const NONSENSE: &str = "the stat cache has an entry that makes no sense: rem
     then reads every file";
 
 /// First bytes of the file. The number is the version of its layout; another one is not read.
-const MAGIC: &[u8; 16] = b"pileus stats  1\n";
+const MAGIC: &[u8; 16] = b"pileus stats  2\n";
 
 /// Bytes of a block's digest that are kept: enough for damage, which nobody forges.
 const DIGEST_BYTES: usize = 16;
@@ -70,6 +70,8 @@ pub struct Doubts {
     pub volatile: bool,
     /// It changed while it was read, every time.
     pub unstable: bool,
+    /// It is known from a metadata log, not from a backup here: its blocks may be missing from the block index. Regular files only.
+    pub rebuilt: bool,
 }
 
 /// Everything that is remembered of a path.

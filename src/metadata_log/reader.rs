@@ -35,6 +35,8 @@ pub struct MetadataLogReader<'a, 'c> {
     /// References of the root before which the reader stops, in their order, and how many it has passed.
     marks: Rc<[ObjectRef]>,
     marks_passed: usize,
+    /// The reference of the root that leads to what is being read.
+    piece: Option<ObjectRef>,
 }
 
 /// An object that is being read.
@@ -55,6 +57,7 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
             visited: None,
             marks: Rc::new([]),
             marks_passed: 0,
+            piece: None,
         }
     }
 
@@ -68,7 +71,7 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
     }
 
     /// Reads the root, if no entry was asked for yet, and returns the references that stand in it.
-    pub(super) fn root_references(&mut self) -> Result<Vec<ObjectRef>, LogError> {
+    pub fn root_references(&mut self) -> Result<Vec<ObjectRef>, LogError> {
         if let Some(root) = self.next.take() {
             self.descend(&root)?;
         }
@@ -82,9 +85,15 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
 
     /// Makes the reader stop before each of these references of the root, as if the log ended there, until
     /// [`pass_mark`](Self::pass_mark); they are in the order in which they stand in the root.
-    pub(super) fn stop_before(&mut self, marks: Rc<[ObjectRef]>) {
+    pub fn stop_before(&mut self, marks: Rc<[ObjectRef]>) {
         self.marks = marks;
         self.marks_passed = 0;
+    }
+
+    /// Returns the reference of the root in whose piece the last entry stood; none if that was in the root itself.
+    #[must_use]
+    pub fn piece(&self) -> Option<&ObjectRef> {
+        self.piece.as_ref().filter(|_| self.stack.len() > 1)
     }
 
     fn is_at_mark(&self) -> bool {
@@ -94,7 +103,7 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
     }
 
     /// Goes on behind the reference before which the reader stands, without reading it; `false` if it stands before none.
-    pub(super) fn pass_mark(&mut self) -> bool {
+    pub fn pass_mark(&mut self) -> bool {
         let stands = self.is_at_mark();
         if stands {
             self.next = None;
@@ -135,6 +144,9 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
             return Err(error(
                 "the metadata log leads nowhere; the rest of it is left out".to_owned(),
             ));
+        }
+        if self.stack.len() == 1 {
+            self.piece = Some(*reference);
         }
         self.stack.push(Open {
             object: reference.object,

@@ -85,6 +85,12 @@ impl Catalog {
         self.descriptors.keys()
     }
 
+    /// Tells whether a snapshot is listed here.
+    #[must_use]
+    pub fn has_snapshot(&self, snapshot: &SnapshotName) -> bool {
+        self.descriptors.contains_key(snapshot)
+    }
+
     /// Reads and parses the descriptor of a snapshot that is listed here.
     pub fn descriptor(&self, snapshot: &SnapshotName) -> Result<Descriptor> {
         self.descriptor_and_text(snapshot)

@@ -17,6 +17,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags, renameat2};
 use nix::unistd::syncfs;
 
+use crate::format::snapshot_name::SnapshotName;
+
 /// Backups hold private files: nobody but the owner reads what pileus writes.
 const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
@@ -107,6 +109,11 @@ impl StoreDir {
     /// Tells whether a file of that name is there.
     pub fn has(&self, name: &str) -> Result<bool> {
         self.size(name).map(|size| size.is_some())
+    }
+
+    /// Tells whether the descriptor of a snapshot is there, in either layout, without opening it.
+    pub fn has_snapshot(&self, name: &SnapshotName) -> Result<bool> {
+        Ok(self.has(&name.descriptor_file())? || self.has(&name.split_descriptor_file())?)
     }
 
     /// Adds an empty file, durably after [`StoreDir::sync`]; whole from the start, it needs no temporary name. One that is there

@@ -1,10 +1,8 @@
 //! Level *sums*: files of the store against the checksums that a descriptor vouches for.
-//!
-//! Descriptors up to version 0.10 name a sums file, that of 0.11 a `meta/` file with the same knowledge in stanzas.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -12,18 +10,10 @@ use super::Subject;
 use super::sample::Drawn;
 use crate::format::checksum::{Checksum, Hasher};
 use crate::format::object_ref::SegmentId;
-use crate::format::stanza::{LogItem, LogItems};
-use crate::format::{FormatError, sums};
 use crate::monitor::Counter;
-use crate::store::catalog::{Catalog, split_segment_file};
-use crate::store::filter;
+use crate::store::catalog::Catalog;
+use crate::store::expected::{self, Expected, segment_of_file};
 use crate::store::segment_reader::open_regular;
-
-/// A file of the store, and what it must be.
-type Expected = (PathBuf, Checksum);
-
-/// Largest unfiltered `meta/` file, in bytes.
-const META_BYTES_MAX: u64 = 64 << 20;
 
 /// Compares all files that the snapshots' sums name, each once and segments only if they were drawn; returns how many.
 pub(super) fn verify(
@@ -34,7 +24,7 @@ pub(super) fn verify(
 ) -> u64 {
     let mut files: BTreeSet<Expected> = BTreeSet::new();
     for subject in subjects {
-        match expected_files(catalog, subject) {
+        match expected::files(catalog, &subject.name, &subject.descriptor) {
             Ok(expected) => {
                 tell_unnamed_segments(subject, &expected, monitor);
                 files.extend(
@@ -87,67 +77,6 @@ fn tell_unnamed_segments(subject: &Subject, expected: &[Expected], monitor: &Cou
             format_args!("needs segment {segment}, which its sums do not name"),
         );
     }
-}
-
-fn segment_of_file(file: &Path) -> Option<SegmentId> {
-    split_segment_file(file.file_name()?.to_str()?).map(|(id, _)| id)
-}
-
-fn expected_files(catalog: &Catalog, subject: &Subject) -> Result<Vec<Expected>> {
-    if let Some(wanted) = &subject.descriptor.segment_metadata {
-        return from_meta_file(catalog, subject, wanted);
-    }
-    let file = PathBuf::from(subject.name.sums_file());
-    let text = catalog.read_file(&file)?;
-    if let Some(wanted) = &subject.descriptor.checksums {
-        wanted
-            .verify(&text)
-            .with_context(|| file.display().to_string())?;
-    }
-    let sums = sums::parse(&text)?;
-    sums.into_iter()
-        .map(|sum| Ok((PathBuf::from(&sum.file), sum.checksum()?)))
-        .collect()
-}
-
-fn from_meta_file(
-    catalog: &Catalog,
-    subject: &Subject,
-    wanted: &Checksum,
-) -> Result<Vec<Expected>> {
-    let (file, extension) = catalog
-        .meta_file(&subject.name)
-        .ok_or_else(|| anyhow!("its meta file is missing"))?;
-    let bytes = catalog.read_file(file)?;
-    wanted
-        .verify(&bytes)
-        .with_context(|| file.display().to_string())?;
-    let opened = open_regular(&catalog.root().join(file)).context("cannot open it")?;
-    let mut text = Vec::new();
-    filter::decoder(opened, extension, None)?
-        .take(META_BYTES_MAX)
-        .read_to_end(&mut text)
-        .context("cannot read it")?;
-    LogItems::new(&text)
-        .map(|item| segment_of(item).map_err(anyhow::Error::from))
-        .collect()
-}
-
-fn segment_of(item: Result<LogItem<'_>, FormatError>) -> Result<Expected, FormatError> {
-    let LogItem::Stanza(stanza) = item? else {
-        return Err(FormatError::plain("a reference in a meta file"));
-    };
-    let path = stanza
-        .get("path")
-        .and_then(|path| std::str::from_utf8(path).ok());
-    let path = path.filter(|p| {
-        !p.starts_with('/') && !p.split('/').any(|part| matches!(part, ".." | "." | ""))
-    });
-    let path = path.ok_or_else(|| FormatError::plain("no usable path in a meta file"))?;
-    let checksum = stanza
-        .get("checksum")
-        .ok_or_else(|| FormatError::plain("no checksum in a meta file"))?;
-    Ok((path.into(), Checksum::parse(checksum)?))
 }
 
 fn compare(catalog: &Catalog, file: &Path, wanted: &Checksum) -> Result<()> {

@@ -28,6 +28,7 @@ mod overwriting;
 mod project_rules;
 mod prune;
 mod publishing;
+mod rebuild;
 mod restore_selection;
 mod restore_target;
 mod round_trip;

@@ -83,12 +83,14 @@ impl Week {
     /// Does to local state what may befall it.
     fn befall(&mut self) {
         let place = &self.nights.place;
-        match self.dice.below(12) {
+        match self.dice.below(14) {
             0 => drop(place.sh("rm -f store/localdb.sqlite*")),
             1 => drop(place.sh("rm -f store/statcache*")),
             2 => drop(place.sh("rm -f store/localdb.* store/statcache*")),
             3 => self.damage_stat_cache(),
-            4..=6 => {
+            4 => self.rebuild(&[]),
+            5 => self.rebuild(&["--deep"]),
+            6..=8 => {
                 let (part, class) = (1 + self.dice.below(4), self.dice.below(4));
                 let mark = format!(
                     "UPDATE segment SET expired = {class} WHERE expired IS NULL AND id * 7919 % 4 < {part}"
@@ -100,6 +102,19 @@ impl Week {
             }
             _ => {}
         }
+    }
+
+    /// Makes local state anew, which may have been lost.
+    fn rebuild(&mut self, options: &[&str]) {
+        let is_lost = self.dice.below(2) == 0;
+        let place = &self.nights.place;
+        if !place.join("store").exists() || place.names_ending("store", ".lbs").is_empty() {
+            return;
+        }
+        if is_lost {
+            place.sh("rm -f store/localdb.* store/statcache*");
+        }
+        place.succeed([&["rebuild", "--dest=store"], options].concat());
     }
 
     fn damage_stat_cache(&mut self) {

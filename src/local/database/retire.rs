@@ -9,6 +9,14 @@ use super::Database;
 use crate::format::object_ref::SegmentId;
 
 impl Database {
+    /// Forgets everything, in the run's transaction: until it is committed, all is as it was.
+    pub fn clear(&mut self) -> Result<()> {
+        self.row_ids.clear();
+        self.execute(
+            "DELETE FROM segment_use; DELETE FROM snapshot; DELETE FROM signature; DELETE FROM block; DELETE FROM segment",
+        )
+    }
+
     /// Forgets segments, their blocks and signatures; durable, with all that was done before, when it returns.
     ///
     /// Foreign keys are off meanwhile: for each segment SQLite would search all blocks, which have no index by segment.

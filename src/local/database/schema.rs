@@ -74,8 +74,8 @@ pub(super) fn ensure_current(connection: &Connection, path: &str) -> Result<()> 
 }
 
 impl Database {
-    /// Makes the tables, or brings older ones up to date, in one transaction; refuses what is newer or somebody else's.
-    pub(super) fn migrate(&self) -> Result<()> {
+    /// Returns the version of the tables, 0 if there are none; refuses what is newer or somebody else's, without touching it.
+    pub(super) fn version(&self) -> Result<usize> {
         let number = |sql| {
             self.sql(
                 self.connection
@@ -87,9 +87,8 @@ impl Database {
             || Ok::<_, anyhow::Error>(number("SELECT count(*) FROM sqlite_schema")? == 0);
         let version = usize::try_from(number("PRAGMA user_version")?).unwrap_or(usize::MAX);
         match version {
-            VERSION if is_ours => Ok(()),
-            0 if is_empty()? => self.migrate_from(0),
-            1..VERSION if is_ours => self.migrate_from(version),
+            1..=VERSION if is_ours => Ok(version),
+            0 if is_empty()? => Ok(0),
             newer if newer > VERSION && is_ours => bail!(
                 "{} has version {newer}, this pileus knows up to {VERSION}: use the newer program, or another --localdb",
                 self.path
@@ -101,7 +100,11 @@ impl Database {
         }
     }
 
-    fn migrate_from(&self, version: usize) -> Result<()> {
+    /// Makes the tables, or brings older ones up to date, in one transaction.
+    pub(super) fn migrate_from(&self, version: usize) -> Result<()> {
+        if version == VERSION {
+            return Ok(());
+        }
         let steps = MIGRATIONS[version..].concat();
         self.execute(&format!(
             "BEGIN IMMEDIATE; {steps} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT"

@@ -51,6 +51,19 @@ impl Database {
         self.sql(self.connection.execute(sql, row)).map(drop)
     }
 
+    /// Corrects group and size of a segment's objects: what a metadata log says of a segment is known only when it was read.
+    pub fn describe_segment(
+        &self,
+        id: SegmentId,
+        group: SegmentGroup,
+        data_bytes: u64,
+    ) -> Result<()> {
+        let sql = "UPDATE segment SET segment_group = ?2, data_bytes = ?3 WHERE uuid = ?1";
+        let mut statement = self.sql(self.connection.prepare_cached(sql))?;
+        let row = params![id.as_bytes(), group.to_string(), i64::try_from(data_bytes)?];
+        self.sql(statement.execute(row)).map(drop)
+    }
+
     /// Returns what is known of a segment.
     pub fn segment(&self, id: SegmentId) -> Result<Option<KnownSegment>> {
         type Columns = (String, Option<String>, Option<i64>, Option<i64>);

@@ -69,6 +69,20 @@ impl Database {
         Ok(segments)
     }
 
+    /// Returns for each segment the most bytes that one snapshot refers to.
+    pub fn most_used(&self) -> Result<Vec<(SegmentId, u64)>> {
+        let used = self.sql(most_used(&self.connection))?;
+        let mut statement = self.sql(
+            self.connection
+                .prepare_cached("SELECT id, uuid FROM segment"),
+        )?;
+        let rows = self.sql(statement.query_map([], |row| {
+            let used = used.get(&row.get(0)?).copied().unwrap_or(0);
+            Ok((SegmentId::from_bytes(row.get(1)?), used))
+        }))?;
+        self.sql(rows.collect())
+    }
+
     /// Returns for each segment of blocks that were written again when these were stored first, on average.
     fn stored_before(&self) -> Result<HashMap<i64, i64>> {
         let sql = "SELECT segment, CAST(avg(block.stored) AS INTEGER) FROM block JOIN segment ON segment.id = segment \

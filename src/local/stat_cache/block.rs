@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::code::{Source, put, put_signed};
-use super::data::{decode_contents, encode_contents};
+use super::data::{decode_contents, encode_contents, is_rebuilt};
 use super::head::Head;
 use super::{Doubts, Remembered, StatKey};
 use crate::format::entry::{FileContents, FileTime};
@@ -268,6 +268,7 @@ impl Cursor {
         delta.inode = delta.inode.wrapping_add(source.signed()?);
         let size = source.number()?;
         let mut contents = (0, 0);
+        let mut rebuilt = false;
         let device = match flags & LINKED {
             0 => None,
             _ => Some(source.number()?),
@@ -275,7 +276,7 @@ impl Cursor {
         if flags & KIND == REGULAR {
             let length = usize::try_from(source.number()?).ok()?;
             contents = (body_bytes - source.left(), length);
-            source.take(length)?;
+            rebuilt = is_rebuilt(source.take(length)?);
         }
         Some(Record {
             key: StatKey {
@@ -289,6 +290,7 @@ impl Cursor {
             doubts: Doubts {
                 volatile: flags & VOLATILE != 0,
                 unstable: flags & UNSTABLE != 0,
+                rebuilt,
             },
             text,
             contents,
@@ -330,7 +332,7 @@ impl BlockBuilder {
         let contents = remembered
             .contents
             .as_ref()
-            .map(|contents| self.encode(contents, &remembered.lists, remembered.key));
+            .map(|contents| self.encode(contents, remembered));
         let shared = self
             .path
             .iter()
@@ -414,7 +416,8 @@ impl BlockBuilder {
         self.segments[index].bytes += bytes;
     }
 
-    fn encode(&mut self, contents: &FileContents, lists: &[SegmentUse], key: StatKey) -> Vec<u8> {
+    fn encode(&mut self, contents: &FileContents, remembered: &Remembered) -> Vec<u8> {
+        let Remembered { key, lists, .. } = remembered;
         for list in lists {
             self.add_use(list.segment, list.bytes);
         }
@@ -426,7 +429,8 @@ impl BlockBuilder {
         if key.size >= super::LARGE_FILE_BYTES {
             self.large.push(key.inode);
         }
-        encode_contents(contents, key.size, lists, &mut |segment| {
+        let rebuilt = remembered.doubts.rebuilt;
+        encode_contents(contents, rebuilt, key.size, lists, &mut |segment| {
             self.segment_index(segment)
         })
     }

@@ -18,22 +18,27 @@ const FULL: u8 = 8;
 /// The length is all that the file's size leaves.
 const REST: u8 = 16;
 
-const SHA1_BYTES: usize = 20;
+/// In the first byte, with the number of the checksum's algorithm, or 0 if there is no checksum.
+const ALGORITHM: u8 = 7;
+const REBUILT: u8 = 8;
 
-/// Writes contents of a file whose stat said `stat_size`; `index` gives segments their numbers in the block. Contents made by pileus have a SHA-1 checksum, data
-/// references without one, and no `@reference`: long lists are made anew for each log, and `lists` says where they are.
+/// Writes contents of a file whose stat said `stat_size`; `index` gives segments their numbers in the block. References have no
+/// checksums and are none to lists: those are made anew for each log, and `lists` says where they are.
 pub(super) fn encode_contents(
     contents: &FileContents,
+    rebuilt: bool,
     stat_size: u64,
     lists: &[SegmentUse],
     index: &mut dyn FnMut(SegmentId) -> u32,
 ) -> Vec<u8> {
-    let mut out = Vec::with_capacity(SHA1_BYTES + 8 + 4 * contents.data.len());
-    let checksum = contents
-        .checksum
-        .as_ref()
-        .expect("contents that were read have a checksum");
-    out.extend_from_slice(&checksum.padded_digest()[..SHA1_BYTES]);
+    let mut out = Vec::with_capacity(32 + 4 * contents.data.len());
+    let flag = if rebuilt { REBUILT } else { 0 };
+    let code = contents.checksum.map_or(0, |sum| sum.algorithm().code());
+    out.push(code | flag);
+    if let Some(checksum) = &contents.checksum {
+        let length = checksum.algorithm().digest_bytes();
+        out.extend_from_slice(&checksum.padded_digest()[..length]);
+    }
     let longer = contents.size.wrapping_sub(stat_size);
     put_signed(&mut out, longer.cast_signed());
     put(&mut out, lists.len() as u64);
@@ -88,8 +93,11 @@ pub(super) fn decode_contents(
     stat_size: u64,
 ) -> Option<(FileContents, Vec<SegmentUse>)> {
     let segment = |index: u64| Some(segments.get(usize::try_from(index).ok()?)?.segment);
-    let mut digest = [0; 32];
-    digest[..SHA1_BYTES].copy_from_slice(source.take(SHA1_BYTES)?);
+    let [tag] = source.array()?;
+    let checksum = match tag & ALGORITHM {
+        0 => None,
+        code => Some(decode_checksum(source, Algorithm::from_code(code)?)?),
+    };
     // They differ if the file changed while it was read.
     let size = stat_size.wrapping_add(source.signed()?.cast_unsigned());
     let lists = list(source, |source| {
@@ -130,13 +138,24 @@ pub(super) fn decode_contents(
             slice,
         }))
     })?;
-    let checksum = Some(Checksum::from_padded_digest(Algorithm::Sha1, digest));
     let contents = FileContents {
         size,
         checksum,
         data,
     };
     Some((contents, lists))
+}
+
+/// Tells from the first bytes of contents whether they were rebuilt.
+pub(super) fn is_rebuilt(contents: &[u8]) -> bool {
+    contents.first().is_some_and(|tag| tag & REBUILT != 0)
+}
+
+fn decode_checksum(source: &mut Source<'_>, algorithm: Algorithm) -> Option<Checksum> {
+    let mut digest = [0; 32];
+    let length = algorithm.digest_bytes();
+    digest[..length].copy_from_slice(source.take(length)?);
+    Some(Checksum::from_padded_digest(algorithm, digest))
 }
 
 fn successor(object: ObjectId) -> Option<ObjectId> {

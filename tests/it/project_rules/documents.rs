@@ -118,6 +118,7 @@ fn the_manual_has_every_command_and_option_and_no_others() {
         ("Verify", &["verify"]),
         ("Thin out", &["prune"]),
         ("Clean", &["clean"]),
+        ("Rebuild", &["rebuild"]),
     ];
     let described: BTreeSet<_> = of_section
         .iter()

@@ -17,6 +17,7 @@ use pileus::local::lock::Locked;
 use pileus::monitor::{Event, Monitor};
 use pileus::prune::retention::{Period, Rules};
 use pileus::prune::{Prune, PruneOptions};
+use pileus::rebuild::{self, RebuildOptions};
 use pileus::store::catalog::Catalog;
 use pileus::store::filter::{Codec, Filter};
 use pileus::store::inventory::Inventory;
@@ -55,6 +56,12 @@ enum Step {
     Remove {
         at: usize,
     },
+    /// Makes local state anew, after losing it perhaps, and dies after so many steps.
+    Rebuild {
+        deep: bool,
+        loses: bool,
+        dies_after: Option<usize>,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -75,6 +82,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0.3..1.0).prop_map(|below| Step::Clean { below }),
         1 => (0_usize..20, any::<bool>()).prop_map(|(at, pins)| Step::Pin { at, pins }),
         1 => (0_usize..20).prop_map(|at| Step::Remove { at }),
+        1 => (any::<bool>(), any::<bool>(), rarely(5)).prop_map(|(deep, loses, dies_after)| Step::Rebuild {
+            deep,
+            loses,
+            dies_after: dies_after.map(usize::from),
+        }),
     ]
 }
 
@@ -211,6 +223,11 @@ impl World {
                 self.prune(&options, None);
             }
             Step::Remove { at } => self.remove(*at),
+            Step::Rebuild {
+                deep,
+                loses,
+                dies_after,
+            } => self.rebuild(*deep, *loses, *dies_after),
         }
     }
 
@@ -340,6 +357,33 @@ impl World {
             }
         }
         self.assert_readable();
+    }
+
+    fn rebuild(&self, deep: bool, loses: bool, dies_after: Option<usize>) {
+        let snapshots = self.snapshots();
+        if snapshots.is_empty() {
+            return;
+        }
+        if loses {
+            drop(fs::remove_dir_all(self.path("state")));
+        }
+        let options = RebuildOptions {
+            store: self.path("store"),
+            local: self.path("state"),
+            scheme: None,
+            deep,
+            jobs: 2,
+            unfilter: None,
+        };
+        let told = told(dies_after);
+        let run = || alone(|| rebuild::run(&options, self.clock.now(), &told));
+        let ended = catch_unwind(AssertUnwindSafe(run));
+        if let Ok(report) = ended {
+            let report = report.expect("rebuilds");
+            let problems = told.problems.lock().expect("nobody panics here").clone();
+            assert_eq!((report.problems, problems), (0, vec![]));
+            assert_eq!(report.snapshots, snapshots.len() as u64);
+        }
     }
 
     fn pinned(&self) -> Vec<SnapshotName> {

@@ -1,0 +1,206 @@
+//! Makes local state anew from a store: the conductor of `pileus rebuild`.
+//!
+//! 1. Descriptors say which snapshots there are and what segments they need; the sums say what these must be ([`segments`]).
+//! 2. Metadata logs say how much of each segment is used, and the last one of each scheme what every file was: that becomes the
+//!    stat cache ([`logs`], [`remember`]). A piece that the snapshot before has too is not read again.
+//! 3. With `deep`, all segments are read for the block index and the page digests ([`deep`]). Without it, the index is empty: then a
+//!    file that seems changed is read for its checksum first, and not stored if that is the one in the log.
+//!
+//! The store is only read. The database changes in one transaction, and the stat caches take their places after it: a run that is
+//! killed leaves local state as it was. What is damaged in the store is a problem, and gets into local state as little as if it
+//! were not there: the next backup stores it again.
+
+mod contents;
+mod deep;
+mod logs;
+mod remember;
+mod segments;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use jiff::Timestamp;
+
+use crate::format::descriptor::Descriptor;
+use crate::format::segment_group::SegmentGroup;
+use crate::format::snapshot_name::SnapshotName;
+use crate::local::database::Database;
+use crate::local::lock::Lock;
+use crate::local::stat_cache::FinishedCache;
+use crate::monitor::{Counter, Monitor};
+use crate::snapshot;
+use crate::store::catalog::Catalog;
+use crate::store::dir::StoreDir;
+
+use logs::Logs;
+use remember::CacheBuilder;
+use segments::Segments;
+
+/// What a rebuilding does.
+#[derive(Clone, Debug)]
+pub struct RebuildOptions {
+    /// The store.
+    pub store: PathBuf,
+    /// The directory of local state; made if only its last component is missing.
+    pub local: PathBuf,
+    /// Only snapshots of this series; local state then knows of no other.
+    pub scheme: Option<String>,
+    /// Whether all data are read too, so that every block is known.
+    pub deep: bool,
+    /// Number of threads that read data.
+    pub jobs: usize,
+    /// Shell command that undoes a filter which no built-in codec knows.
+    pub unfilter: Option<String>,
+}
+
+/// What a rebuilding did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RebuildReport {
+    /// Snapshots that local state knows now.
+    pub snapshots: u64,
+    /// Segments that it knows.
+    pub segments: u64,
+    /// Paths in the stat caches.
+    pub entries: u64,
+    /// Blocks in the block index.
+    pub blocks: u64,
+    /// Number of problems told.
+    pub problems: u64,
+}
+
+/// A snapshot that local state is made from.
+struct Subject<'s> {
+    name: &'s SnapshotName,
+    descriptor: Descriptor,
+}
+
+impl Subject<'_> {
+    /// Tells whether what the log says means what it means in one of ours.
+    fn is_by_pileus(&self) -> bool {
+        self.descriptor.producer.starts_with("pileus ")
+    }
+}
+
+/// Replaces local state. An error means that it is as it was; problems of single snapshots or segments are counted in the report.
+pub fn run(
+    options: &RebuildOptions,
+    now: Timestamp,
+    monitor: &dyn Monitor,
+) -> Result<RebuildReport> {
+    let catalog = Catalog::open(&options.store)?;
+    let monitor = Counter::new(monitor);
+    let names = names(&catalog, options)?;
+    StoreDir::open_or_create(&options.local)?;
+    let lock = Lock::take(&options.local, now)?;
+    let mut database = Database::open(&options.local)?;
+    database.ensure_made_in(&options.store, |name| Ok(catalog.has_snapshot(name)))?;
+    database.clear()?;
+
+    let mut report = RebuildReport::default();
+    let mut segments = Segments::new(&catalog, &monitor);
+    let mut logs = Logs::new(&catalog, options.unfilter.as_deref(), &monitor)?;
+    let mut caches = Vec::new();
+    let latest = latest(&catalog, &names);
+    for name in &names {
+        let Some(subject) = open(&catalog, name, &monitor) else {
+            continue;
+        };
+        catalog.ensure_readable(&subject.descriptor.segments, options.unfilter.as_deref())?;
+        report.segments += segments.add(&mut database, &subject)?;
+        monitor.note(&format!("reading snapshot {name}"));
+        let is_latest = latest.get(name.scheme()) == Some(&name);
+        let mut cache = is_latest.then(|| CacheBuilder::new(&options.local, &subject, options));
+        let uses = logs.read(&subject, cache.as_mut())?;
+        database.add_snapshot(name, &uses)?;
+        report.snapshots += 1;
+        if let Some(cache) = cache {
+            report.entries += cache.entries();
+            caches.push((name.scheme(), cache.finish()?));
+        }
+    }
+    if report.snapshots == 0 {
+        bail!(
+            "no snapshot in {} can be read: local state stays as it is",
+            options.store.display()
+        );
+    }
+    for (id, used_bytes) in database.most_used()? {
+        let group = if logs.is_metadata(id) {
+            SegmentGroup::Metadata
+        } else {
+            SegmentGroup::Data
+        };
+        // Without a look into the segment nothing better is known of its size.
+        database.describe_segment(id, group, used_bytes)?;
+    }
+    if options.deep {
+        report.blocks = deep::index(&catalog, &mut database, &logs, options, &monitor)?;
+    }
+    database.commit()?;
+    put_in_place(caches, &options.local, &monitor);
+    // In this order: whoever gets the lock finds the database free.
+    drop(database);
+    drop(lock);
+    report.problems = monitor.problems();
+    Ok(report)
+}
+
+/// Returns the snapshots to start from, oldest first.
+fn names(catalog: &Catalog, options: &RebuildOptions) -> Result<Vec<SnapshotName>> {
+    let scheme = options.scheme.as_deref();
+    let wanted = |name: &&SnapshotName| scheme.is_none_or(|scheme| name.scheme() == scheme);
+    let names: Vec<_> = catalog.snapshots().filter(wanted).cloned().collect();
+    if names.is_empty() {
+        let of_scheme = scheme.map_or(String::new(), |s| format!(" of scheme {s}"));
+        bail!(
+            "there is no snapshot{of_scheme} in {}: nothing to make local state from",
+            options.store.display()
+        );
+    }
+    Ok(names)
+}
+
+fn open<'n>(
+    catalog: &Catalog,
+    name: &'n SnapshotName,
+    monitor: &Counter<'_>,
+) -> Option<Subject<'n>> {
+    match snapshot::open(catalog, name, None) {
+        Ok(descriptor) => Some(Subject { name, descriptor }),
+        Err(error) => {
+            monitor.problem(name.to_string().as_bytes(), format_args!("{error:#}"));
+            None
+        }
+    }
+}
+
+/// Returns for each scheme the snapshot that its stat cache is made from: the last complete one, or else the last.
+fn latest<'n>(catalog: &Catalog, names: &'n [SnapshotName]) -> HashMap<&'n str, &'n SnapshotName> {
+    let mut latest = HashMap::new();
+    for wants_complete in [true, false] {
+        for name in names.iter().rev() {
+            let fits = !(wants_complete && name.is_checkpoint());
+            if fits
+                && !latest.contains_key(name.scheme())
+                && snapshot::open(catalog, name, None).is_ok()
+            {
+                latest.insert(name.scheme(), name);
+            }
+        }
+    }
+    latest
+}
+
+/// The database is right already: without a stat cache the next backup only reads more.
+fn put_in_place(caches: Vec<(&str, FinishedCache)>, local: &Path, monitor: &Counter<'_>) {
+    for (scheme, cache) in caches {
+        if let Err(error) = cache.replace() {
+            let reason = format_args!(
+                "of scheme \"{scheme}\" in {} is not new: {error:#}",
+                local.display()
+            );
+            monitor.problem(b"stat cache", reason);
+        }
+    }
+}

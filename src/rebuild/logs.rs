@@ -1,0 +1,192 @@
+//! Reads the metadata logs of all snapshots, oldest first: how many bytes of each segment a snapshot uses, and which segments hold
+//! metadata.
+//!
+//! Most of a log is that of the snapshot before. What a piece uses is therefore remembered until the next snapshot of the same scheme,
+//! and a piece that is named again is not read: some hundred bytes for each piece of one snapshot of each scheme.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use anyhow::Result;
+
+use super::Subject;
+use super::contents::portable;
+use super::remember::CacheBuilder;
+use crate::file_reader;
+use crate::format::BLOCK_BYTES;
+use crate::format::entry::{Entry, EntryKind, FileContents};
+use crate::format::object_ref::{DataRef, ObjectRef, SegmentId};
+use crate::metadata_log::MetadataLogReader;
+use crate::monitor::Counter;
+use crate::store::catalog::Catalog;
+use crate::store::object_cache::ObjectCache;
+
+/// Bytes of objects that are referred to, by segment.
+type Uses = BTreeMap<SegmentId, u64>;
+
+/// What the pieces of a snapshot use.
+type Pieces = HashMap<ObjectRef, Uses>;
+
+/// Reads logs one after the other.
+pub(super) struct Logs<'r> {
+    objects: ObjectCache<'r>,
+    /// For what the entries lead to, so that it does not drive the log out.
+    lists: ObjectCache<'r>,
+    monitor: &'r Counter<'r>,
+    /// The pieces of each scheme's last snapshot.
+    pieces: HashMap<String, Pieces>,
+    metadata: HashSet<SegmentId>,
+}
+
+impl<'r> Logs<'r> {
+    pub(super) fn new(
+        catalog: &'r Catalog,
+        unfilter: Option<&str>,
+        monitor: &'r Counter<'r>,
+    ) -> Result<Self> {
+        Ok(Self {
+            objects: ObjectCache::new(catalog, unfilter)?,
+            lists: ObjectCache::new(catalog, unfilter)?,
+            monitor,
+            pieces: HashMap::new(),
+            metadata: HashSet::new(),
+        })
+    }
+
+    /// Tells whether a segment holds a part of a log.
+    pub(super) fn is_metadata(&self, id: SegmentId) -> bool {
+        self.metadata.contains(&id)
+    }
+
+    /// Reads the log of a snapshot and returns what it uses of each segment that its descriptor lists. With a cache, every entry goes
+    /// into it; what cannot be read is a problem.
+    pub(super) fn read(
+        &mut self,
+        subject: &Subject<'_>,
+        mut cache: Option<&mut CacheBuilder>,
+    ) -> Result<Uses> {
+        let known = self
+            .pieces
+            .remove(subject.name.scheme())
+            .unwrap_or_default();
+        let mut pieces = Pieces::new();
+        let mut own = Uses::new();
+        let visited = RefCell::new(Vec::new());
+        let mut watch = |reference: &ObjectRef| visited.borrow_mut().push(*reference);
+        let mut reader =
+            MetadataLogReader::new(&mut self.objects, subject.descriptor.root).watch(&mut watch);
+        let references = reader.root_references();
+        add_metadata(&visited, &mut own, &mut self.metadata);
+        let marks: Vec<_> = references
+            .iter()
+            .flatten()
+            .filter(|piece| cache.is_none() && known.contains_key(piece))
+            .copied()
+            .collect();
+        if let Err(error) = references {
+            tell(self.monitor, subject, &error.subject, &error.reason);
+        }
+        reader.stop_before(marks.clone().into());
+        let mut marks = marks.into_iter();
+        loop {
+            while let Some(item) = reader.next() {
+                let piece = reader.piece().copied();
+                let uses = piece.map_or(&mut own, |piece| pieces.entry(piece).or_default());
+                add_metadata(&visited, uses, &mut self.metadata);
+                match item {
+                    Ok(entry) => {
+                        let file = read_file(&entry, subject, &mut self.lists, uses, self.monitor);
+                        if let Some(cache) = &mut cache {
+                            let portable = file.and_then(|f| {
+                                portable(&f, subject.is_by_pileus(), &mut self.lists)
+                            });
+                            cache.add(&entry, portable)?;
+                        }
+                    }
+                    Err(error) => tell(self.monitor, subject, &error.subject, &error.reason),
+                }
+            }
+            let Some(mark) = marks.next().filter(|_| reader.pass_mark()) else {
+                break;
+            };
+            let uses = known.get(&mark).cloned().unwrap_or_default();
+            pieces.insert(mark, uses);
+        }
+        drop(reader);
+        add_metadata(&visited, &mut own, &mut self.metadata);
+        let uses = sum(subject, &own, &pieces);
+        self.pieces.insert(subject.name.scheme().to_owned(), pieces);
+        Ok(uses)
+    }
+}
+
+/// Counts the objects of the log that were read since the last call.
+fn add_metadata(
+    visited: &RefCell<Vec<ObjectRef>>,
+    uses: &mut Uses,
+    metadata: &mut HashSet<SegmentId>,
+) {
+    for reference in visited.borrow_mut().drain(..) {
+        metadata.insert(reference.object.segment);
+        *uses.entry(reference.object.segment).or_default() += reference.length().unwrap_or(0);
+    }
+}
+
+/// Counts what a file uses and returns its contents, lists of references expanded; none of what is no file or is lost.
+fn read_file(
+    entry: &Entry,
+    subject: &Subject<'_>,
+    lists: &mut ObjectCache<'_>,
+    uses: &mut Uses,
+    monitor: &Counter<'_>,
+) -> Option<FileContents> {
+    let EntryKind::File(contents) = &entry.kind else {
+        return None;
+    };
+    let mut add = |reference: &DataRef| {
+        if let DataRef::Object(object) | DataRef::Indirect(object) = reference {
+            // Objects of the oldest logs do not say how long they are: a block, or the whole file.
+            let block = contents.size.min(BLOCK_BYTES as u64);
+            *uses.entry(object.object.segment).or_default() += object.length().unwrap_or(block);
+        }
+    };
+    let is_list = |reference: &&DataRef| matches!(reference, DataRef::Indirect(_));
+    contents.data.iter().filter(is_list).for_each(&mut add);
+    match file_reader::expand(contents.data.clone(), lists) {
+        Ok(data) => {
+            data.iter().for_each(add);
+            Some(FileContents {
+                data,
+                ..contents.clone()
+            })
+        }
+        Err(error) => {
+            tell(
+                monitor,
+                subject,
+                entry.path.as_bytes(),
+                &format!("{error:#}"),
+            );
+            None
+        }
+    }
+}
+
+/// Sums up what a snapshot uses. A segment that only its descriptor names is needed as well.
+fn sum(subject: &Subject<'_>, own: &Uses, pieces: &Pieces) -> Uses {
+    let mut total: Uses = subject
+        .descriptor
+        .segments
+        .iter()
+        .map(|id| (*id, 0))
+        .collect();
+    for (segment, bytes) in pieces.values().flatten().chain(own) {
+        let used = total.entry(*segment).or_default();
+        *used = used.saturating_add(*bytes);
+    }
+    total
+}
+
+fn tell(monitor: &Counter<'_>, subject: &Subject<'_>, what: &[u8], reason: &str) {
+    monitor.problem(what, format_args!("in snapshot {}: {reason}", subject.name));
+}
