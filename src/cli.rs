@@ -7,11 +7,13 @@ mod arguments;
 mod backup;
 mod cat;
 mod clean;
+mod completions;
 mod diff;
 mod export;
 mod find;
 mod list;
 mod ls;
+mod man;
 mod prune;
 mod rebuild;
 mod restore;
@@ -87,6 +89,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Prune(prune) => prune::run(prune, &console),
         Command::Clean(clean) => clean::run(clean, &console),
         Command::Rebuild(rebuild) => rebuild::run(rebuild, &console),
+        Command::Completions(completions) => completions::run(completions, &console),
+        Command::Man(man) => man::run(man, &console),
     };
     let code = result.unwrap_or_else(|failure| match failure {
         Failure::Usage(text) => {

@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Prune(Prune),
     Clean(Clean),
     Rebuild(Rebuild),
+    Completions(Completions),
+    Man(Man),
 }
 
 /// Make a snapshot of files and directories
@@ -490,4 +492,22 @@ pub(crate) struct Rebuild {
     /// Undo a filter that is not built in with this shell command, such as "gpg -d"
     #[arg(long, value_name = "COMMAND")]
     pub(crate) unfilter: Option<String>,
+}
+
+/// Print what a shell needs to complete command lines
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus completions bash > /etc/bash_completion.d/pileus")]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write manual pages of all commands
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus man /usr/local/share/man/man1")]
+pub(crate) struct Man {
+    /// Where to; made if it is missing
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }

@@ -32,6 +32,7 @@ mod rebuild;
 mod restore_selection;
 mod restore_target;
 mod round_trip;
+mod shell;
 mod signatures;
 mod special_files;
 mod stats;

@@ -1,0 +1,21 @@
+//! `pileus man`: manual pages of all commands, made of the definition of the command line.
+
+use anyhow::Context;
+use clap::CommandFactory;
+
+use super::arguments::{Arguments, Man};
+use super::{DONE, Failure};
+use crate::console::Console;
+
+/// Writes `pileus.1` and a page for each command; pages that are there are replaced.
+pub(crate) fn run(arguments: &Man, console: &Console) -> Result<u8, Failure> {
+    let directory = &arguments.directory;
+    let shown = directory.display();
+    std::fs::create_dir_all(directory).with_context(|| format!("cannot create {shown}"))?;
+    clap_mangen::generate_to(Arguments::command(), directory)
+        .with_context(|| format!("cannot write manual pages into {shown}"))?;
+    console.tell_terminal(&format!(
+        "manual pages are in {shown}: man -l {shown}/pileus.1"
+    ));
+    Ok(DONE)
+}
