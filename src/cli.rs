@@ -1,13 +1,14 @@
 //! From arguments to a run of the library, and from its result to an exit code.
 //!
 //! Each subcommand has a file that turns what was typed into options, checks what only a whole command line can tell, and prints
-//! the result. Exit codes are those of docs/manual.md, "Exit codes".
+//! the result. [`config`] adds what need not be typed. Exit codes are those of docs/manual.md, "Exit codes".
 
 mod arguments;
 mod backup;
 mod cat;
 mod clean;
 mod completions;
+mod config;
 mod diff;
 mod export;
 mod find;
@@ -70,7 +71,14 @@ impl From<anyhow::Error> for Failure {
 
 /// Parses the command line, runs the command and returns its exit code.
 pub(crate) fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let typed = match config::expand(std::env::args_os().collect()) {
+        Ok(typed) => typed,
+        Err(text) => {
+            Console::new(crate::console::Verbosity::Normal, false).error(&text);
+            return ExitCode::from(USAGE);
+        }
+    };
+    let arguments = match Arguments::try_parse_from(typed) {
         Ok(arguments) => arguments,
         Err(error) => return ExitCode::from(answer(&error)),
     };
@@ -91,6 +99,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Rebuild(rebuild) => rebuild::run(rebuild, &console),
         Command::Completions(completions) => completions::run(completions, &console),
         Command::Man(man) => man::run(man, &console),
+        Command::Config(config) => config::run(config, &arguments, &console),
     };
     let code = result.unwrap_or_else(|failure| match failure {
         Failure::Usage(text) => {

@@ -33,6 +33,14 @@ pub(crate) struct Arguments {
     /// Print one JSON object a line, the last one a summary
     #[arg(long, global = true)]
     pub(crate) json: bool,
+
+    /// Read this configuration file and no other
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Use what the configuration says of this profile
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
 }
 
 impl Arguments {
@@ -63,6 +71,7 @@ pub(crate) enum Command {
     Rebuild(Rebuild),
     Completions(Completions),
     Man(Man),
+    Config(Config),
 }
 
 /// Make a snapshot of files and directories
@@ -510,4 +519,24 @@ pub(crate) struct Man {
     /// Where to; made if it is missing
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
+}
+
+/// Look at the configuration
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus config show --profile=home")]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+/// What to look at.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Print what is configured for a command, and where each value came from
+    #[command(after_help = "Example: pileus config show prune")]
+    Show {
+        /// The command
+        #[arg(value_name = "COMMAND", default_value = "backup")]
+        command: String,
+    },
 }

@@ -7,6 +7,7 @@ mod backup_output;
 mod between_calls;
 mod checkpoints;
 mod clean;
+mod config;
 mod damage;
 mod destination;
 mod diff;

@@ -119,6 +119,7 @@ fn the_manual_has_every_command_and_option_and_no_others() {
         ("Thin out", &["prune"]),
         ("Clean", &["clean"]),
         ("Rebuild", &["rebuild"]),
+        ("Configuration", &["config"]),
         ("Manual pages and completions", &["man", "completions"]),
     ];
     let described: BTreeSet<_> = of_section

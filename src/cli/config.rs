@@ -1,0 +1,159 @@
+//! Configuration files and environment variables: options that need not be typed.
+//!
+//! Every option has a key of its long name, in a TOML file, and a variable `PILEUS_NAME`. What is set there is put on the command line, as if it had been
+//! typed behind what was, and then the command line is parsed as always: so there is one definition of every option, and one place where
+//! values are checked. In force is, in this order: what was typed; the environment; the profile, for the command and for all; the file, for the
+//! command and for all; of several files, the user's before the system's. Options that may be given more than once are gathered from all of them.
+//!
+//! A file that others may write to is refused: its filters and hooks run with the rights of whoever makes the backup.
+
+mod file;
+mod merge;
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use clap::{ArgMatches, Command, CommandFactory};
+
+use super::arguments::{Arguments, Config, ConfigAction};
+use super::{DONE, Failure};
+use crate::console::Console;
+use file::Setting;
+use merge::Given;
+
+/// The file for all users of a machine.
+const SYSTEM_FILE: &str = "/etc/pileus.toml";
+
+/// Name of the file in the user's configuration directory.
+const USER_FILE: &str = "pileus.toml";
+
+/// Returns the command line with what is configured put behind what was typed; the error is one line for the user.
+pub(crate) fn expand(typed: Vec<OsString>) -> Result<Vec<OsString>, String> {
+    let definition = definition();
+    // A command line that is wrong, or asks for help, is answered as it is.
+    let Ok(matches) = relaxed(definition.clone()).try_get_matches_from(&typed) else {
+        return Ok(typed);
+    };
+    let Some((name, of_command)) = matches.subcommand() else {
+        return Ok(typed);
+    };
+    if matches!(name, "completions" | "man" | "config") {
+        return Ok(typed);
+    }
+    let settings = read_files(of_command, &definition)?;
+    let given = Given::new(&definition, name, of_command, &settings)?;
+    let configured = given.configured(&|variable| std::env::var_os(variable))?;
+    let typed = given.without_profile_name(typed, &relaxed(definition.clone()));
+    // What stands behind `--` is no option.
+    let end = typed.iter().position(|argument| argument == "--");
+    let (options, rest) = typed.split_at(end.unwrap_or(typed.len()));
+    let configured = configured.into_iter().map(|option| option.argument);
+    Ok(options
+        .iter()
+        .cloned()
+        .chain(configured)
+        .chain(rest.iter().cloned())
+        .collect())
+}
+
+/// Shows what is in force for a command, and where it came from.
+pub(crate) fn run(arguments: &Config, all: &Arguments, console: &Console) -> Result<u8, Failure> {
+    let ConfigAction::Show { command } = &arguments.action;
+    let mut typed = vec![OsString::from("pileus"), OsString::from(command)];
+    let mut add = |name: &str, value: Option<&OsStr>| {
+        if let Some(value) = value {
+            typed.push([OsStr::new(name), value].join(OsStr::new("=")));
+        }
+    };
+    add("--config", all.config.as_deref().map(Path::as_os_str));
+    add("--profile", all.profile.as_deref().map(OsStr::new));
+    let definition = definition();
+    let unknown = || Failure::Usage(format!("{command} is not a command: see pileus --help"));
+    let matches = relaxed(definition.clone())
+        .try_get_matches_from(&typed)
+        .map_err(|_| unknown())?;
+    let (name, of_command) = matches.subcommand().ok_or_else(unknown)?;
+    let shown = read_files(of_command, &definition).and_then(|settings| {
+        let given = Given::new(&definition, name, of_command, &settings)?;
+        given.configured(&|variable| std::env::var_os(variable))
+    });
+    for option in shown.map_err(Failure::Usage)? {
+        let argument = option.argument.to_string_lossy().into_owned();
+        if console.is_json() {
+            let line = serde_json::json!({ "type": "option", "argument": argument, "source": option.source });
+            console.line(&line.to_string())?;
+        } else {
+            console.line(&format!("{argument}  # {}", option.source))?;
+        }
+    }
+    Ok(DONE)
+}
+
+/// Returns the definition of the command line, in which every command has the options of all.
+fn definition() -> Command {
+    let mut definition = Arguments::command();
+    definition.build();
+    definition
+}
+
+/// Returns the definition with nothing required, to see what was typed.
+fn relaxed(command: Command) -> Command {
+    command
+        .arg_required_else_help(false)
+        .mut_args(|argument| argument.required(false))
+        .mut_subcommands(relaxed)
+}
+
+/// Reads the configuration files, the most important one first.
+fn read_files(matches: &ArgMatches, definition: &Command) -> Result<Vec<Setting>, String> {
+    let named = matches.get_one::<PathBuf>("config").cloned();
+    let named = named.or_else(|| std::env::var_os("PILEUS_CONFIG").map(PathBuf::from));
+    let mut settings = Vec::new();
+    if let Some(path) = named {
+        let text = read(&path)?.ok_or_else(|| format!("{} does not exist", path.display()))?;
+        return file::parse(&path, &text, definition);
+    }
+    let user = user_directory().map(|directory| directory.join(USER_FILE));
+    for path in user.into_iter().chain([PathBuf::from(SYSTEM_FILE)]) {
+        if let Some(text) = read(&path)? {
+            settings.extend(file::parse(&path, &text, definition)?);
+        }
+    }
+    Ok(settings)
+}
+
+/// Returns the user's configuration directory, as the XDG base directory specification has it.
+fn user_directory() -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        let path = std::env::var_os(name).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))
+}
+
+fn read(path: &Path) -> Result<Option<String>, String> {
+    let shown = path.display();
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("cannot read {shown}: {error}")),
+    };
+    ensure_ours(path).map(|()| Some(text))
+}
+
+/// Refuses a file that somebody else could have written. An empty device is nobody's.
+fn ensure_ours(path: &Path) -> Result<(), String> {
+    let cannot = |error| format!("cannot look at {}: {error}", path.display());
+    let metadata = fs::metadata(path).map_err(cannot)?;
+    let own = fs::metadata("/proc/self").map_or(0, |own| own.uid());
+    let is_others = metadata.uid() != 0 && metadata.uid() != own;
+    if metadata.is_file() && (is_others || metadata.mode() & 0o022 != 0) {
+        return Err(format!(
+            "{} may be written by others, so it is not used: chown it to yourself or root, and chmod go-w",
+            path.display()
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! A configuration file: TOML whose keys are the long names of options.
+//!
+//! At the top, and in `[profile.NAME]`, a key is for every command that has such an option; in `[COMMAND]` and `[profile.NAME.COMMAND]` for
+//! that command. `paths` stands for what is typed without a name. A key that no command has is refused, with the nearest one that there is.
+
+use std::path::Path;
+
+use clap::Command;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// The key for PATHs.
+pub(super) const PATHS: &str = "paths";
+
+/// The table of profiles.
+const PROFILE: &str = "profile";
+
+/// Options that say where the configuration is cannot stand in it.
+pub(super) const NOT_HERE: [&str; 4] = ["config", "profile", "help", "version"];
+
+/// A value of a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// The only profile that it is for; all if none.
+    pub(super) profile: Option<String>,
+    /// The only command that it is for; all if none.
+    pub(super) command: Option<String>,
+    /// The long name of the option, or [`PATHS`].
+    pub(super) key: String,
+    pub(super) value: Value,
+    /// `FILE:LINE:COLUMN`.
+    pub(super) place: String,
+}
+
+/// What a key is set to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    Switch(bool),
+    Texts(Vec<String>),
+}
+
+/// Reads a file's text; the error is one line with the place.
+pub(super) fn parse(path: &Path, text: &str, definition: &Command) -> Result<Vec<Setting>, String> {
+    let mut parser = Parser {
+        path,
+        text,
+        definition,
+        settings: Vec::new(),
+    };
+    let table = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        format!(
+            "{}: {}",
+            parser.place(at),
+            error.message().replace('\n', ", ")
+        )
+    })?;
+    parser.table(table.get_ref(), None, None)?;
+    Ok(parser.settings)
+}
+
+/// Returns the long names of a command's options; of all commands if none is named.
+fn options(definition: &Command, command: Option<&str>) -> Vec<String> {
+    let of = |command: &Command| -> Vec<String> {
+        let longs = command
+            .get_arguments()
+            .filter_map(|argument| argument.get_long());
+        longs.map(str::to_owned).collect()
+    };
+    let mut names = of(definition);
+    for subcommand in definition.get_subcommands() {
+        if command.is_none_or(|command| subcommand.get_name() == command) {
+            names.extend(of(subcommand));
+        }
+    }
+    names.retain(|name| !NOT_HERE.contains(&name.as_str()));
+    names.push(PATHS.to_owned());
+    names
+}
+
+struct Parser<'p> {
+    path: &'p Path,
+    text: &'p str,
+    definition: &'p Command,
+    settings: Vec<Setting>,
+}
+
+impl Parser<'_> {
+    fn table(
+        &mut self,
+        table: &DeTable<'_>,
+        profile: Option<&str>,
+        command: Option<&str>,
+    ) -> Result<(), String> {
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            match value.get_ref() {
+                DeValue::Table(profiles) if (name, profile, command) == (PROFILE, None, None) => {
+                    self.profiles(profiles)?;
+                }
+                DeValue::Table(inner) if command.is_none() => {
+                    self.ensure_known(name, key.span().start, &self.commands(), "command")?;
+                    self.table(inner, profile, Some(name))?;
+                }
+                _ => self.setting(key, value, profile, command)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn profiles(&mut self, profiles: &DeTable<'_>) -> Result<(), String> {
+        for (name, value) in profiles {
+            let DeValue::Table(inner) = value.get_ref() else {
+                let place = self.place(name.span().start);
+                return Err(format!(
+                    "{place}: a profile is a table: [profile.{}]",
+                    name.get_ref()
+                ));
+            };
+            self.table(inner, Some(name.get_ref()), None)?;
+        }
+        Ok(())
+    }
+
+    fn setting(
+        &mut self,
+        key: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+        profile: Option<&str>,
+        command: Option<&str>,
+    ) -> Result<(), String> {
+        let name = key.get_ref().as_ref();
+        let known = options(self.definition, command);
+        self.ensure_known(name, key.span().start, &known, "option")?;
+        let place = self.place(value.span().start);
+        let text = |value: &DeValue<'_>| match value {
+            DeValue::String(text) => Some(text.to_string()),
+            DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
+            DeValue::Float(number) => Some(number.as_str().to_owned()),
+            _ => None,
+        };
+        let value = match value.get_ref() {
+            DeValue::Boolean(switch) => Some(Value::Switch(*switch)),
+            DeValue::Array(items) => {
+                let texts = items.iter().map(|item| text(item.get_ref()));
+                texts.collect::<Option<_>>().map(Value::Texts)
+            }
+            other => text(other).map(|text| Value::Texts(vec![text])),
+        };
+        let value = value.ok_or_else(|| {
+            format!("{place}: {name} is a text, a number, true or false, or a list of texts")
+        })?;
+        self.settings.push(Setting {
+            profile: profile.map(str::to_owned),
+            command: command.map(str::to_owned),
+            key: name.to_owned(),
+            value,
+            place,
+        });
+        Ok(())
+    }
+
+    fn commands(&self) -> Vec<String> {
+        let commands = self.definition.get_subcommands();
+        commands
+            .map(|command| command.get_name().to_owned())
+            .collect()
+    }
+
+    fn ensure_known(
+        &self,
+        name: &str,
+        at: usize,
+        known: &[String],
+        what: &str,
+    ) -> Result<(), String> {
+        if known.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        let place = self.place(at);
+        let nearest = known.iter().min_by_key(|known| distance(known, name));
+        let nearest = nearest.map_or("", String::as_str);
+        Err(format!(
+            "{place}: there is no {what} \"{name}\": the nearest is \"{nearest}\""
+        ))
+    }
+
+    /// Says where a byte of the text is; lines and columns count from 1.
+    fn place(&self, at: usize) -> String {
+        let before = &self.text[..at.min(self.text.len())];
+        let line = before.matches('\n').count() + 1;
+        let column = before
+            .rsplit('\n')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .count()
+            + 1;
+        format!("{}:{line}:{column}", self.path.display())
+    }
+}
+
+/// Returns how many characters have to be put in, taken out or replaced to make one word of another.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<_> = other.chars().collect();
+    let mut row: Vec<_> = (0..=other.len()).collect();
+    for (i, character) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &wanted) in other.iter().enumerate() {
+            let replaced = diagonal + usize::from(wanted != character);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_as_far_apart_as_the_letters_that_differ() {
+        for (one, other, wanted) in [
+            ("dest", "dest", 0),
+            ("dest", "test", 1),
+            ("", "abc", 3),
+            ("exclude", "exlcude", 2),
+        ] {
+            assert_eq!(distance(one, other), wanted, "{one} {other}");
+        }
+    }
+}

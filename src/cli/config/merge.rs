@@ -1,0 +1,258 @@
+//! Which of what was typed and what is configured is in force.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::file::{NOT_HERE, PATHS, Setting, Value};
+
+/// Options that exclude one another, and of which the one that was typed counts.
+const EXCLUSIVE: [&[&str]; 1] = [&["compression", "filter"]];
+
+/// An option that is configured and in force.
+pub(super) struct Configured {
+    /// As it would be typed.
+    pub(super) argument: OsString,
+    /// Where it came from.
+    pub(super) source: String,
+}
+
+/// What was typed, with the settings that may add to it.
+pub(super) struct Given<'g> {
+    command: &'g Command,
+    matches: &'g ArgMatches,
+    /// Those that are for this command and profile, the most important first.
+    settings: Vec<&'g Setting>,
+    /// The profile, if its name was typed in place of a PATH.
+    profile_as_path: Option<String>,
+}
+
+impl<'g> Given<'g> {
+    /// Finds out which profile is meant; an unknown one is an error.
+    pub(super) fn new(
+        definition: &'g Command,
+        name: &str,
+        matches: &'g ArgMatches,
+        settings: &'g [Setting],
+    ) -> Result<Self, String> {
+        let command = definition
+            .get_subcommands()
+            .find(|command| command.get_name() == name);
+        let command = command.ok_or_else(|| format!("there is no command {name}"))?;
+        let mut profiles: Vec<_> = settings
+            .iter()
+            .filter_map(|s| s.profile.as_deref())
+            .collect();
+        profiles.sort_unstable();
+        profiles.dedup();
+        let only_path = only_path(name, matches).filter(|path| profiles.contains(&path.as_str()));
+        let named = matches.get_one::<String>("profile").cloned();
+        let named = named.or_else(|| std::env::var("PILEUS_PROFILE").ok());
+        let profile = only_path.clone().or(named);
+        if let Some(profile) = profile.as_deref().filter(|name| !profiles.contains(name)) {
+            let there_are = match &profiles[..] {
+                [] => "there is none in the configuration".to_owned(),
+                some => format!("there are {}", some.join(", ")),
+            };
+            return Err(format!("there is no profile \"{profile}\": {there_are}"));
+        }
+        let mut settings: Vec<_> = settings
+            .iter()
+            .filter(|s| s.profile.is_none() || s.profile == profile)
+            .filter(|s| s.command.as_deref().is_none_or(|command| command == name))
+            .collect();
+        // Stable: of several files, the first stays the first.
+        settings.sort_by_key(|s| (s.profile.is_none(), s.command.is_none()));
+        Ok(Self {
+            command,
+            matches,
+            settings,
+            profile_as_path: only_path,
+        })
+    }
+
+    /// Returns the options that environment and files add to what was typed.
+    pub(super) fn configured(
+        &self,
+        environment: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Vec<Configured>, String> {
+        let mut configured = Vec::new();
+        for argument in self.command.get_arguments() {
+            let Some(long) = argument.get_long() else {
+                if argument.get_id() == PATHS && self.paths_are_missing() {
+                    self.add_paths(&mut configured)?;
+                }
+                continue;
+            };
+            if NOT_HERE.contains(&long) || self.is_excluded(argument, long) {
+                continue;
+            }
+            let many = matches!(argument.get_action(), ArgAction::Append);
+            if self.is_typed(argument.get_id().as_str()) && !many {
+                continue;
+            }
+            let variable = format!("PILEUS_{}", long.to_uppercase().replace('-', "_"));
+            if let Some(value) = environment(&variable) {
+                configured.extend(from_environment(argument, long, &variable, &value)?);
+                if !many {
+                    continue;
+                }
+            }
+            for setting in self.settings.iter().filter(|s| s.key == long) {
+                configured.extend(from_file(argument, long, setting)?);
+                if !many {
+                    break;
+                }
+            }
+        }
+        Ok(configured)
+    }
+
+    /// Takes the name of a profile out of what was typed, where it stands for the PATHs of the profile.
+    pub(super) fn without_profile_name(
+        &self,
+        typed: Vec<OsString>,
+        relaxed: &Command,
+    ) -> Vec<OsString> {
+        let Some(profile) = &self.profile_as_path else {
+            return typed;
+        };
+        let is_profile = |(_, argument): &(usize, &OsString)| *argument == OsStr::new(profile);
+        let places: Vec<_> = typed
+            .iter()
+            .enumerate()
+            .filter(is_profile)
+            .map(|(at, _)| at)
+            .collect();
+        for at in places {
+            let mut without = typed.clone();
+            without.remove(at);
+            // The same word may be the value of an option.
+            let matches = relaxed.clone().try_get_matches_from(&without);
+            let paths_left = matches.as_ref().ok().and_then(ArgMatches::subcommand);
+            if paths_left.is_some_and(|(name, of_command)| only_path(name, of_command).is_none()) {
+                return without;
+            }
+        }
+        typed
+    }
+
+    fn is_typed(&self, id: &str) -> bool {
+        self.matches.value_source(id) == Some(ValueSource::CommandLine)
+    }
+
+    /// Tells whether something was typed that an option cannot stand beside.
+    fn is_excluded(&self, argument: &Arg, long: &str) -> bool {
+        let by_rule = EXCLUSIVE
+            .iter()
+            .filter(|names| names.contains(&long))
+            .flat_map(|names| names.iter())
+            .any(|other| *other != long && self.is_typed(&other.replace('-', "_")));
+        let excludes = |one: &Arg, other: &Arg| {
+            let conflicts = self.command.get_arg_conflicts_with(one);
+            conflicts
+                .iter()
+                .any(|conflict| conflict.get_id() == other.get_id())
+        };
+        let mut others = self.command.get_arguments();
+        by_rule
+            || others.any(|other| {
+                self.is_typed(other.get_id().as_str())
+                    && (excludes(argument, other) || excludes(other, argument))
+            })
+    }
+
+    fn paths_are_missing(&self) -> bool {
+        self.profile_as_path.is_some() || !self.is_typed(PATHS)
+    }
+
+    fn add_paths(&self, configured: &mut Vec<Configured>) -> Result<(), String> {
+        // What is backed up is not what other commands are about.
+        let is_meant = |s: &&&Setting| {
+            s.key == PATHS && (self.command.get_name() == "backup" || s.command.is_some())
+        };
+        let Some(setting) = self.settings.iter().find(is_meant) else {
+            return Ok(());
+        };
+        let Value::Texts(paths) = &setting.value else {
+            return Err(format!("{}: paths is a list of texts", setting.place));
+        };
+        if let Some(option) = paths.iter().find(|path| path.starts_with('-')) {
+            return Err(format!(
+                "{}: {option} looks like an option: write ./{option}",
+                setting.place
+            ));
+        }
+        configured.extend(paths.iter().map(|path| Configured {
+            argument: path.into(),
+            source: setting.place.clone(),
+        }));
+        Ok(())
+    }
+}
+
+/// Returns the PATH of a backup if there is just one.
+fn only_path(command: &str, matches: &ArgMatches) -> Option<String> {
+    if command != "backup" {
+        return None;
+    }
+    let mut paths = matches.try_get_raw(PATHS).ok()??;
+    let path = paths.next()?.to_str()?.to_owned();
+    paths.next().is_none().then_some(path)
+}
+
+fn takes_value(argument: &Arg) -> bool {
+    matches!(argument.get_action(), ArgAction::Set | ArgAction::Append)
+}
+
+fn from_file(argument: &Arg, long: &str, setting: &Setting) -> Result<Vec<Configured>, String> {
+    let place = &setting.place;
+    let option = |argument: String| Configured {
+        argument: argument.into(),
+        source: place.clone(),
+    };
+    match (&setting.value, takes_value(argument)) {
+        (Value::Switch(false), false) => Ok(Vec::new()),
+        (Value::Switch(true), false) => Ok(vec![option(format!("--{long}"))]),
+        (Value::Switch(_), true) => {
+            Err(format!("{place}: {long} takes a value, not true or false"))
+        }
+        (Value::Texts(_), false) => {
+            Err(format!("{place}: {long} takes true or false, not a value"))
+        }
+        (Value::Texts(texts), true) => {
+            if texts.len() != 1 && !matches!(argument.get_action(), ArgAction::Append) {
+                return Err(format!("{place}: {long} takes one value"));
+            }
+            Ok(texts
+                .iter()
+                .map(|text| option(format!("--{long}={text}")))
+                .collect())
+        }
+    }
+}
+
+fn from_environment(
+    argument: &Arg,
+    long: &str,
+    variable: &str,
+    value: &OsStr,
+) -> Result<Option<Configured>, String> {
+    let source = format!("environment, {variable}");
+    if takes_value(argument) {
+        let name = OsString::from(format!("--{long}"));
+        let argument = [name.as_os_str(), value].join(OsStr::new("="));
+        return Ok(Some(Configured { argument, source }));
+    }
+    match value.to_str() {
+        Some("1" | "true" | "yes" | "on") => Ok(Some(Configured {
+            argument: format!("--{long}").into(),
+            source,
+        })),
+        Some("" | "0" | "false" | "no" | "off") => Ok(None),
+        _ => Err(format!(
+            "{variable} is neither true nor false: write 1 or 0"
+        )),
+    }
+}

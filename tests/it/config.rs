@@ -1,0 +1,241 @@
+//! Configuration files, profiles and environment variables: what is in force, and what is refused.
+
+use crate::harness::{Ended, Place};
+
+const FILE: &str = r#"
+dest = "store"
+localdb = "state"
+
+[backup]
+compression = "none"
+exclude = ["*.o"]
+
+[profile.home]
+scheme = "home"
+paths = ["home", "etc"]
+exclude = ["*.tmp"]
+
+[profile.home.prune]
+keep-last = 1
+
+[profile.etc]
+scheme = "etc"
+paths = ["etc"]
+json = true
+"#;
+
+fn place() -> Place {
+    let place = Place::new();
+    place.sh("mkdir -p home etc store .config; cd home; echo 1 >a; echo 2 >a.o; echo 3 >a.tmp; echo 4 >../etc/b");
+    place.write(".config/pileus.toml", FILE);
+    place
+}
+
+fn shown(place: &Place, arguments: &[&str]) -> Vec<String> {
+    let all = [&["config", "show"], arguments].concat();
+    let text = place.succeed(all).stdout;
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Runs with variables of the environment.
+fn run_with(place: &Place, variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
+    Ended::of(place.command(arguments).envs(variables.iter().copied()))
+}
+
+#[test]
+fn a_profile_says_what_to_back_up_and_every_command_finds_the_store() {
+    let place = place();
+    place.succeed(["backup", "home"]);
+    let entries = place.succeed(["ls"]).stdout;
+    assert_eq!(entries, "etc\netc/b\nhome\nhome/a\n");
+    let list = place.succeed(["list"]).stdout;
+    assert!(list.contains("home-"), "{list}");
+    assert_eq!(place.names_ending("store", ".tar").len(), 2, "no codec");
+    assert!(place.join("state/localdb.sqlite").exists());
+    let summary = place.succeed(["backup", "--profile=etc"]).summary();
+    assert_eq!(summary["entries"], 2, "and it prints JSON");
+    place.sh("sleep 1");
+    place.succeed(["backup", "home"]);
+    let plan = place.succeed(["prune", "--profile=home", "--dry-run", "--json"]);
+    assert_eq!(plan.summary()["removed"], 1, "{plan:?}");
+}
+
+#[test]
+fn what_was_typed_counts_first_then_the_environment_then_the_file() {
+    let place = place();
+    let of_home = [
+        "--dest=store  # ",
+        "home  # ",
+        "etc  # ",
+        "--scheme=home  # ",
+        "--localdb=state  # ",
+        "--exclude=*.tmp  # ",
+        "--exclude=*.o  # ",
+        "--compression=none  # ",
+    ];
+    let lines = shown(&place, &["--profile=home"]);
+    assert_eq!(lines.len(), of_home.len());
+    for (line, begin) in lines.iter().zip(of_home) {
+        assert!(line.starts_with(begin), "{line}");
+    }
+    assert!(lines[0].ends_with("/.config/pileus.toml:2:8"), "{lines:?}");
+    let prune = shown(&place, &["prune", "--profile=home"]).join("\n");
+    assert!(
+        prune.contains("--keep-last=1") && !prune.contains("compression"),
+        "{prune}"
+    );
+
+    let environment = [
+        ("PILEUS_SCHEME", "env"),
+        ("PILEUS_PROFILE", "home"),
+        ("PILEUS_VERBOSE", "1"),
+    ];
+    let ended = run_with(&place, &environment, &["config", "show"]);
+    assert!(
+        ended
+            .stdout
+            .contains("--scheme=env  # environment, PILEUS_SCHEME"),
+        "{ended:?}"
+    );
+    assert!(
+        ended.stdout.contains("--verbose  # environment"),
+        "{ended:?}"
+    );
+    run_with(
+        &place,
+        &environment,
+        &["backup", "--scheme=typed", "--exclude=a", "--quiet"],
+    );
+    let list = place.succeed(["list"]).stdout;
+    assert!(list.contains("typed-"), "{list}");
+    assert_eq!(
+        place.succeed(["ls"]).stdout,
+        "etc\netc/b\nhome\n",
+        "lists are gathered"
+    );
+    place.succeed(["backup", "--filter=cat", "--filter-extension=.x", "home/a"]);
+    assert_eq!(
+        place.names_ending("store", ".tar.x").len(),
+        2,
+        "in place of the codec"
+    );
+}
+
+#[test]
+fn of_several_files_the_users_counts_before_the_one_that_is_named_alone() {
+    let place = place();
+    place.write(
+        "other.toml",
+        "dest = 'elsewhere'\n[backup]\nclean = false\n",
+    );
+    let lines = shown(&place, &["--config=other.toml"]);
+    assert_eq!(lines, ["--dest=elsewhere  # other.toml:1:8"]);
+    let ended = run_with(
+        &place,
+        &[("PILEUS_CONFIG", "other.toml")],
+        &["config", "show"],
+    );
+    assert_eq!(ended.stdout, "--dest=elsewhere  # other.toml:1:8\n");
+    place.sh("mkdir xdg; cp other.toml xdg/pileus.toml");
+    let xdg = place.join("xdg");
+    let xdg = xdg.to_str().expect("is text");
+    let ended = run_with(&place, &[("XDG_CONFIG_HOME", xdg)], &["config", "show"]);
+    assert!(ended.stdout.starts_with("--dest=elsewhere"), "{ended:?}");
+    assert_eq!(shown(&place, &["--config=/dev/null"]), [""; 0]);
+}
+
+#[test]
+fn a_mistake_in_a_file_is_told_with_its_place_and_the_nearest_that_there_is() {
+    let place = Place::new();
+    let mistakes = [
+        ("dest = \n", &["c.toml:1:8"][..]),
+        ("dest = 'a'\ndest = 'b'\n", &["c.toml:2:1", "duplicate"]),
+        (
+            "\n  destt = 'a'\n",
+            &["c.toml:2:3", "no option \"destt\"", "nearest is \"dest\""],
+        ),
+        (
+            "[backup]\nkeep-last = 3\n",
+            &["c.toml:2:1", "no option \"keep-last\""],
+        ),
+        (
+            "[bakup]\n",
+            &["c.toml:1:2", "no command \"bakup\"", "\"backup\""],
+        ),
+        ("[profile.x.prun]\n", &["no command \"prun\"", "\"prune\""]),
+        ("profile = 'x'\n", &["c.toml:1:1", "no option \"profile\""]),
+        ("profile.x = 1\n", &["c.toml:1:9", "[profile.x]"]),
+        ("config = 'x'\n", &["no option \"config\""]),
+        ("clean = 3\n", &["c.toml:1:9", "clean takes true or false"]),
+        ("scheme = true\n", &["c.toml:1:10", "scheme takes a value"]),
+        (
+            "scheme = ['a', 'b']\n",
+            &["c.toml:1:10", "scheme takes one value"],
+        ),
+        (
+            "exclude = [1, {a = 2}]\n",
+            &["c.toml:1:11", "exclude is a text"],
+        ),
+        (
+            "scheme = 1979-05-27\n",
+            &["c.toml:1:10", "scheme is a text"],
+        ),
+        (
+            "[backup]\npaths = true\n",
+            &["c.toml:2:9", "paths is a list"],
+        ),
+        ("[backup]\npaths = ['-x']\n", &["c.toml:2:9", "write ./-x"]),
+    ];
+    for (text, parts) in mistakes {
+        place.write("c.toml", text);
+        let ended = place.run(["backup", "--config=c.toml", "--dest=store"]);
+        ended.assert_one_line(2, parts);
+    }
+    place.write(
+        "c.toml",
+        "[profile.a]\nscheme = 'a'\n[profile.b]\nscheme = 'b'\n",
+    );
+    let ended = place.run(["list", "--config=c.toml", "--profile=c"]);
+    ended.assert_one_line(2, &["no profile \"c\"", "a, b"]);
+    let ended = place.run(["list", "--config=missing.toml"]);
+    ended.assert_one_line(2, &["missing.toml does not exist"]);
+    let ended = run_with(
+        &place,
+        &[("PILEUS_REREAD", "maybe")],
+        &["backup", "--dest=s", "x"],
+    );
+    ended.assert_one_line(2, &["PILEUS_REREAD", "write 1 or 0"]);
+    let ended = place.run(["config", "show", "bakup"]);
+    ended.assert_one_line(2, &["bakup is not a command"]);
+}
+
+#[test]
+fn a_file_that_others_may_write_to_is_refused() {
+    let place = place();
+    for mode in ["666", "620"] {
+        place.sh(&format!("chmod {mode} .config/pileus.toml"));
+        let ended = place.run(["list"]);
+        ended.assert_one_line(2, &["may be written by others", "chmod go-w"]);
+    }
+    place.sh("chmod 644 .config/pileus.toml");
+    place.succeed(["list"]);
+    if crate::harness::is_root() {
+        place.sh("chown 12345 .config/pileus.toml");
+        place.run(["list"]).assert_one_line(2, &["chown"]);
+    }
+}
+
+#[test]
+fn help_needs_no_configuration() {
+    let place = place();
+    place.write(".config/pileus.toml", "nonsense");
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["backup", "--help"],
+        &["completions", "bash"],
+    ] {
+        place.succeed(arguments);
+    }
+    place.run(["list"]).assert_one_line(2, &["pileus.toml:1:9"]);
+}
