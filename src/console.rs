@@ -184,6 +184,7 @@ impl Monitor for Console {
             Event::Note(text) if self.verbosity == Verbosity::Paths => self.tell(text),
             Event::Note(text) => self.tell_terminal(text),
             Event::Problem(problem) => self.problem(&problem.subject, &problem.reason),
+            Event::Progress(_) => {}
         }
     }
 }

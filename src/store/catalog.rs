@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use walkdir::WalkDir;
@@ -145,6 +146,13 @@ impl Catalog {
     #[must_use]
     pub fn segment_file(&self, id: SegmentId) -> Option<&Path> {
         self.segments.get(&id).map(PathBuf::as_path)
+    }
+
+    /// Returns when a segment's file was last written to, if it is there.
+    #[must_use]
+    pub fn segment_written(&self, id: SegmentId) -> Option<SystemTime> {
+        let file = self.root.join(self.segment_file(id)?);
+        fs::metadata(file).ok()?.modified().ok()
     }
 
     /// Makes sure that there is a way to read any of `segments` at all; else says what to type. Of some that cannot be read, each

@@ -117,7 +117,7 @@ impl Monitor for Told {
                 };
                 assert!(left != Some(0), "dies here");
             }
-            Event::Path { .. } => {}
+            Event::Path { .. } | Event::Progress(_) => {}
         }
     }
 }
@@ -376,6 +376,7 @@ impl World {
             snapshots: self.snapshots(),
             level: Level::Files,
             sample: None,
+            jobs: 2,
             verify_signature: None,
             unfilter: None,
         };
