@@ -203,8 +203,7 @@ impl Verifier<'_> {
             let id = self.segments.id(*segment);
             for snapshot in snapshots.iter() {
                 let name = self.subjects[snapshot].name.to_string();
-                let reason =
-                    format_args!("needs segment {id}, which its descriptor does not list");
+                let reason = format_args!("needs segment {id}, which its descriptor does not list");
                 self.monitor.problem(name.as_bytes(), reason);
             }
         }
@@ -258,7 +257,7 @@ impl Verifier<'_> {
             self.subjects,
             &mut cache()?,
             self.monitor,
-            &mut |part, found| reached.take(part, &found),
+            &mut |part, found| reached.take(part, found),
         )
     }
 

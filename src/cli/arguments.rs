@@ -33,6 +33,10 @@ pub(crate) struct Arguments {
     /// Print one JSON object a line, the last one a summary
     #[arg(long, global = true)]
     pub(crate) json: bool,
+
+    /// Show how far the run has come: auto (if standard error is a terminal), always or never
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub(crate) progress: String,
 }
 
 impl Arguments {

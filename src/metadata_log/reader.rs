@@ -28,7 +28,6 @@ pub struct LogError {
 }
 
 /// What comes next in an object of a log.
-#[expect(clippy::large_enum_variant, reason = "none is kept")]
 pub enum LogPart {
     /// An entry.
     Entry(Entry),

@@ -85,7 +85,9 @@ impl Spool {
     /// Returns the path of an entry and what its writer has to know.
     pub(crate) fn path(&self, place: Place) -> Result<(EntryPath, Work)> {
         let (path_bytes, _, work) = self.header(place)?;
-        let path = self.spool.bytes(place + u64::from(HEADER_BYTES), path_bytes)?;
+        let path = self
+            .spool
+            .bytes(place + u64::from(HEADER_BYTES), path_bytes)?;
         Ok((EntryPath::new(path)?, work))
     }
 

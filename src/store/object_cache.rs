@@ -22,6 +22,9 @@ const SPOOL_BYTES_MAX: u64 = 512 << 20;
 /// Most segments at once: each holds a file descriptor.
 const SPOOLS_MAX: usize = 64;
 
+/// What is called with a segment that was opened and not read yet.
+pub type AtOpening<'w> = dyn Fn(SegmentId, &SegmentReader) + 'w;
+
 /// Reads objects of a store, each segment unfiltered once as long as it is kept.
 pub struct ObjectCache<'c> {
     catalog: &'c Catalog,
@@ -30,7 +33,7 @@ pub struct ObjectCache<'c> {
     clock: u64,
     /// Every segment that was ever opened, and whether it was read to its end.
     opened: HashMap<SegmentId, bool>,
-    at_opening: Option<&'c dyn Fn(SegmentId, &SegmentReader)>,
+    at_opening: Option<&'c AtOpening<'c>>,
 }
 
 struct Spool {
@@ -66,7 +69,7 @@ impl<'c> ObjectCache<'c> {
 
     /// Calls `at_opening` with every segment that is opened, before it is read.
     #[must_use]
-    pub fn watch(self, at_opening: &'c dyn Fn(SegmentId, &SegmentReader)) -> Self {
+    pub fn watch(self, at_opening: &'c AtOpening<'c>) -> Self {
         Self {
             at_opening: Some(at_opening),
             ..self

@@ -8,14 +8,14 @@ use std::ops::{ControlFlow, Range};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Result, anyhow};
 
 use super::sums::Sums;
 use crate::format::object_ref::SegmentId;
 use crate::store::catalog::Catalog;
 
 /// Most bytes of objects that wait in one queue, unless a single batch has more.
-const QUEUE_BYTES: usize = 24 << 20;
+const QUEUE_BYTES: usize = 16 << 20;
 /// Bytes of objects that are handed over together; tens of thousands of small ones would wait for locks most of the time.
 const BATCH_BYTES: usize = 1 << 20;
 
@@ -89,22 +89,25 @@ fn read_segment(opening: Opening<'_>, id: SegmentId, queue: &Queue) -> ControlFl
         reader.read(
             |_| true,
             |sequence, data| {
-                batch.push(sequence, data);
-                if batch.bytes.len() >= BATCH_BYTES {
+                if !batch.bytes.is_empty() && batch.bytes.len() + data.len() > BATCH_BYTES {
                     closed = queue.put(Read::Objects(std::mem::take(&mut batch)));
                 }
+                batch.push(sequence, data);
                 Ok(closed)
             },
         )
     });
     closed?;
     queue.put(Read::Objects(batch))?;
-    queue.put(Read::End(read.map(drop).map_err(Error::from)))
+    queue.put(Read::End(read.map(drop)))
 }
 
 impl Batch {
     fn push(&mut self, sequence: u32, data: &[u8]) {
         let start = self.bytes.len();
+        // Growing in steps would take twice the memory that the queue counts.
+        self.bytes
+            .reserve_exact(BATCH_BYTES.max(start + data.len()) - start);
         self.bytes.extend_from_slice(data);
         self.objects.push((sequence, start..self.bytes.len()));
     }

@@ -232,7 +232,11 @@ impl<'a, 'c> Collector<'a, 'c> {
         for segment in std::mem::take(&mut self.of_part) {
             let missing = part.snapshots.without(self.segments.listed_by(segment));
             if missing.iter().next().is_some() {
-                self.gathered.unlisted.entry(segment).or_default().add(&missing);
+                self.gathered
+                    .unlisted
+                    .entry(segment)
+                    .or_default()
+                    .add(&missing);
             }
         }
     }

@@ -302,7 +302,10 @@ impl Contents<'_> {
                 self.bad(&start, &error)?;
             }
         }
-        Ok((self.files, BadContents::new(self.bad.finish()?, self.spool)?))
+        Ok((
+            self.files,
+            BadContents::new(self.bad.finish()?, self.spool)?,
+        ))
     }
 }
 
@@ -352,8 +355,8 @@ impl BadContents {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = low.midpoint(high);
-            let at = middle * Bad::BYTES as u64;
-            let found = Bad::decode(&self.sorted.bytes(at, Bad::BYTES as u32)?);
+            let at = middle * u64::from(Bad::LENGTH);
+            let found = Bad::decode(&self.sorted.bytes(at, Bad::LENGTH)?);
             match found.key.cmp(key) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
@@ -429,8 +432,12 @@ impl Record for Start {
     }
 }
 
+impl Bad {
+    const LENGTH: u32 = 28;
+}
+
 impl Record for Bad {
-    const BYTES: usize = 28;
+    const BYTES: usize = Self::LENGTH as usize;
 
     fn encode(&self, bytes: &mut [u8]) {
         bytes[..16].copy_from_slice(&self.key);

@@ -315,10 +315,14 @@ impl SegmentDamage {
         if absent > 0 && absent == needed {
             parts.push(format!("all {needed} objects needed of it are lost"));
         } else if absent > 0 {
-            parts.push(format!("{absent} of {needed} objects needed of it are lost"));
+            parts.push(format!(
+                "{absent} of {needed} objects needed of it are lost"
+            ));
         }
         if wrong > 0 {
-            parts.push(format!("{wrong} of {needed} objects needed of it are damaged"));
+            parts.push(format!(
+                "{wrong} of {needed} objects needed of it are damaged"
+            ));
         }
         if needed > 0 && absent == 0 && wrong == 0 {
             parts.push(format!("all {needed} objects needed of it are there"));

@@ -26,6 +26,7 @@ pub(super) struct Part {
 }
 
 /// What is found in a part.
+#[derive(Clone, Copy)]
 pub(super) enum Found<'e> {
     /// An entry.
     Entry(&'e Entry),
@@ -127,8 +128,7 @@ fn read_piece(
 ) -> Result<usize> {
     let visited = RefCell::new(Vec::new());
     let mut watch = |reference: &ObjectRef| visited.borrow_mut().push(*reference);
-    let mut reader =
-        MetadataLogReader::of_piece(objects, piece, fruitless_bytes).watch(&mut watch);
+    let mut reader = MetadataLogReader::of_piece(objects, piece, fruitless_bytes).watch(&mut watch);
     loop {
         let found = reader.next();
         for object in visited.borrow_mut().drain(..) {

@@ -45,7 +45,7 @@ impl<'a, 'c> Reached<'a, 'c> {
     }
 
     /// Looks at what stands in a log. Objects and entries that are lost were told the first time.
-    pub(super) fn take(&mut self, part: &Part, found: &Found<'_>) -> Result<()> {
+    pub(super) fn take(&mut self, part: &Part, found: Found<'_>) -> Result<()> {
         match found {
             Found::Entry(entry) => {
                 self.entries += 1;
@@ -84,7 +84,7 @@ impl<'a, 'c> Reached<'a, 'c> {
             && let Some((reason, segment)) = bad.get(&key)?
         {
             // Of several segments nobody knows which one it is.
-            file.segment = segment.filter(|_| self.is_of_one_segment(contents));
+            file.segment = segment.filter(|_| Self::is_of_one_segment(contents));
             file.reason = reason;
             self.findings.file(&file, &part.snapshots)?;
         }
@@ -118,7 +118,7 @@ impl<'a, 'c> Reached<'a, 'c> {
         found
     }
 
-    fn is_of_one_segment(&self, contents: &FileContents) -> bool {
+    fn is_of_one_segment(contents: &FileContents) -> bool {
         let segments = contents.data.iter().map(|data| match data {
             DataRef::Object(r) => Some(r.object.segment),
             DataRef::Indirect(_) | DataRef::Zero(_) => None,

@@ -173,11 +173,7 @@ fn tell_unnamed_segments(
             format_args!("its sums name segment {segment}, which its descriptor does not list");
         monitor.problem(name.to_string().as_bytes(), reason);
     }
-    for segment in descriptor
-        .segments
-        .iter()
-        .filter(|id| !named.contains(id))
-    {
+    for segment in descriptor.segments.iter().filter(|id| !named.contains(id)) {
         monitor.problem(
             name.to_string().as_bytes(),
             format_args!("needs segment {segment}, which its sums do not name"),
