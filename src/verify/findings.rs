@@ -5,7 +5,7 @@
 //! for the part of a log that they came from are one line, with the snapshots of all these parts. Only what is known of each damaged
 //! segment is in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use anyhow::Result;
@@ -37,8 +37,6 @@ pub(super) struct SegmentDamage {
     pub(super) file: Option<String>,
     /// Why it could not be read to its end.
     pub(super) reading: Option<String>,
-    /// Objects that are needed of it, where that is known.
-    pub(super) needed: u64,
     /// Of these: not found in it, or not reached.
     pub(super) absent: u64,
     /// Of these: found, and other than they should be.
@@ -72,6 +70,8 @@ pub(super) struct Findings {
     spool: Spool,
     findings: Sorter<Finding>,
     segments: BTreeMap<u32, SegmentDamage>,
+    /// How many objects are needed of each segment that was read.
+    needed: HashMap<u32, u64>,
     /// The set that was spooled last.
     last_set: Option<(SnapshotSet, Place)>,
 }
@@ -97,15 +97,14 @@ impl Findings {
             spool: Spool::create(&directory)?,
             findings: Sorter::new(&directory),
             segments: BTreeMap::new(),
+            needed: HashMap::new(),
             last_set: None,
         })
     }
 
-    /// Takes how many objects are needed of a segment, which only counts if it is damaged.
+    /// Takes how many objects are needed of a segment, damaged or not: of the sums nothing is known yet.
     pub(super) fn needed(&mut self, number: u32, objects: u64) {
-        if let Some(damage) = self.segments.get_mut(&number) {
-            damage.needed = objects;
-        }
+        self.needed.insert(number, objects);
     }
 
     pub(super) fn segment(&mut self, number: u32) -> &mut SegmentDamage {
@@ -188,8 +187,10 @@ impl Findings {
             mut spool,
             findings,
             segments,
+            needed,
             ..
         } = self;
+        let needed = |number| needed.get(&number).copied().unwrap_or(0);
         let (mut findings, mut lines) = (findings.finish()?, Sorter::new(&std::env::temp_dir()));
         while let Some(first) = findings.take()? {
             let mut snapshots = SnapshotSet::decode(&spool.sized(first.line.snapshots)?);
@@ -212,12 +213,12 @@ impl Findings {
             while let Some((number, damage)) =
                 segments.next_if(|(number, _)| *number <= line.segment)
             {
-                telling.segment(number, &damage);
+                telling.segment(number, &damage, needed(number));
             }
             telling.line(&line, &spool)?;
         }
         for (number, damage) in segments {
-            telling.segment(number, &damage);
+            telling.segment(number, &damage, needed(number));
         }
         Ok(())
     }
@@ -247,7 +248,7 @@ impl Telling<'_> {
         names.cloned().collect()
     }
 
-    fn segment(&self, number: u32, damage: &SegmentDamage) {
+    fn segment(&self, number: u32, damage: &SegmentDamage, needed: u64) {
         let id = self.segments.id(number);
         let snapshots = self.segments.listed_by(number);
         let reach = Reach {
@@ -257,7 +258,7 @@ impl Telling<'_> {
         };
         let reason = format!(
             "{}; needed by {}",
-            damage.told(),
+            damage.told(needed),
             snapshots.told(self.names)
         );
         let file = self.catalog.segment_file(id);
@@ -297,7 +298,7 @@ impl Telling<'_> {
 
 impl SegmentDamage {
     /// Says what is wrong with the segment in one sentence.
-    fn told(&self) -> String {
+    fn told(&self, needed: u64) -> String {
         let mut parts = Vec::new();
         parts.extend(self.file.clone());
         // That it is missing was said.
@@ -306,12 +307,7 @@ impl SegmentDamage {
         {
             parts.push(format!("the segment cannot be read: {reading}"));
         }
-        let Self {
-            needed,
-            absent,
-            wrong,
-            ..
-        } = *self;
+        let Self { absent, wrong, .. } = *self;
         if absent > 0 && absent == needed {
             parts.push(format!("all {needed} objects needed of it are lost"));
         } else if absent > 0 {
