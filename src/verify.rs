@@ -15,6 +15,7 @@
 //! reading of the logs, which only damage makes necessary ([`reach`]). Everything undamaged is still checked.
 
 mod ahead;
+mod bad_contents;
 mod collect;
 mod contents;
 mod findings;
@@ -40,8 +41,9 @@ use crate::store::object_cache::ObjectCache;
 use crate::store::segment_reader::SegmentReader;
 
 use ahead::Opening;
+use bad_contents::BadContents;
 use collect::Collector;
-use contents::{BadContents, ContentsWriter};
+use contents::ContentsWriter;
 use findings::{Findings, Telling};
 use objects::{Damaged, Objects};
 use reach::Reached;

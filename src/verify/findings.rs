@@ -378,3 +378,32 @@ impl Record for Line {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_survive_the_sorter() {
+        for sequence in [None, Some(0), Some(0x0102_0304)] {
+            let line = Line {
+                segment: 7,
+                kind: FILE,
+                order: (1, 2, u32::MAX),
+                sequence,
+                text: u64::MAX - 1,
+                snapshots: 1 << 40,
+            };
+            let (segment, kind, key) = (line.segment, line.kind, [9; 16]);
+            let finding = Finding {
+                segment,
+                kind,
+                key,
+                line,
+            };
+            let mut bytes = [0xff; Finding::BYTES];
+            finding.encode(&mut bytes);
+            assert!(Finding::decode(&bytes) == finding);
+        }
+    }
+}

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::contents::{BadContents, contents_key};
+use super::bad_contents::BadContents;
+use super::contents::contents_key;
 use super::findings::{DamagedFile, Findings};
 use super::logs::{Found, Part};
 use super::objects::Damaged;
