@@ -83,6 +83,17 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return ExitCode::from(answer(&error)),
     };
     let console = Console::new(arguments.verbosity(), arguments.json);
+    let console = match arguments.progress.as_str() {
+        "auto" => console.drawing(None),
+        "always" => console.drawing(Some(true)),
+        "never" => console.drawing(Some(false)),
+        other => {
+            console.error(&format!(
+                "--progress={other} is unknown: use auto, always or never"
+            ));
+            return ExitCode::from(USAGE);
+        }
+    };
     let result = match &arguments.command {
         Command::Backup(backup) => backup::run(backup, &console),
         Command::Restore(restore) => restore::run(restore, &console),

@@ -5,10 +5,11 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use pileus::format::escape;
-use pileus::monitor::{Event, Monitor};
+use pileus::monitor::{Event, Monitor, Problem, Progress};
 use serde_json::{Value, json};
 
 /// What is said when printing fails.
@@ -25,10 +26,17 @@ pub(crate) enum Verbosity {
     Paths,
 }
 
+/// Shortest time between two drawings of progress; more often, nobody could read it.
+const DRAWING_INTERVAL: Duration = Duration::from_millis(100);
+/// Goes back to the beginning of the line and empties it.
+const ERASE: &str = "\r\x1b[K";
+
 /// Prints for one run; safe to use from several threads.
 pub(crate) struct Console {
     verbosity: Verbosity,
     json: bool,
+    /// Whether a line on standard error says how far the run has come.
+    draws: bool,
     output: Mutex<Output>,
 }
 
@@ -36,6 +44,9 @@ struct Output {
     stdout: BufWriter<io::Stdout>,
     /// The first error of writing to standard output; it ends the run at its next check.
     failed: Option<io::Error>,
+    /// Whether a line of progress stands on the terminal.
+    drawn: bool,
+    drawn_at: Option<Instant>,
 }
 
 impl Console {
@@ -43,11 +54,24 @@ impl Console {
         let output = Output {
             stdout: BufWriter::with_capacity(32 << 10, io::stdout()),
             failed: None,
+            drawn: false,
+            drawn_at: None,
         };
         Self {
             verbosity,
             json,
+            draws: false,
             output: Mutex::new(output),
+        }
+    }
+
+    /// Draws progress on standard error: always, never, or (nothing said) if it is a terminal and results are for people.
+    pub(crate) fn drawing(self, asked: Option<bool>) -> Self {
+        let watched =
+            io::stderr().is_terminal() && self.verbosity != Verbosity::Quiet && !self.json;
+        Self {
+            draws: asked.unwrap_or(watched),
+            ..self
         }
     }
 
@@ -69,7 +93,9 @@ impl Console {
 
     /// Writes bytes to standard output as they are.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
-        self.lock().stdout.write_all(bytes).context(STDOUT)
+        let mut output = self.lock();
+        output.erase();
+        output.stdout.write_all(bytes).context(STDOUT)
     }
 
     /// Prints a line for people, unless told to be quiet or to print JSON.
@@ -96,10 +122,37 @@ impl Console {
 
     /// Prints what failed for one thing of a run that goes on.
     pub(crate) fn problem(&self, subject: &[u8], reason: &str) {
-        self.summary(
-            &json!({ "type": "problem", "subject": json_text(subject), "reason": reason }),
-        );
+        self.told(&Problem {
+            subject: subject.to_vec(),
+            reason: reason.to_owned(),
+            reach: None,
+        });
+    }
+
+    fn told(&self, problem: &Problem) {
+        let Problem {
+            subject, reason, ..
+        } = problem;
+        if self.json {
+            self.summary(&problem_object(problem));
+        }
         self.to_stderr(&format!("{}: {reason}", escape(subject)));
+    }
+
+    /// Draws how far the run has come, if that is wanted and was not done a moment ago.
+    fn draw(&self, progress: Progress) {
+        let mut output = self.lock();
+        let is_due = |at: Instant| at.elapsed() >= DRAWING_INTERVAL;
+        if !self.draws || !output.drawn_at.is_none_or(is_due) {
+            return;
+        }
+        output.drawn_at = Some(Instant::now());
+        output.drawn = true;
+        let Progress { done, total, unit } = progress;
+        drop(write!(
+            io::stderr(),
+            "{ERASE}pileus: {done} of {total} {unit}"
+        ));
     }
 
     /// Prints a JSON object, if JSON was asked for.
@@ -124,6 +177,7 @@ impl Console {
     /// Flushes standard output; fails if anything could not be written for another reason than that nobody reads it any more.
     pub(crate) fn finish(&self) -> Result<()> {
         let mut output = self.lock();
+        output.erase();
         let outcome = output
             .failed
             .take()
@@ -137,6 +191,7 @@ impl Console {
     fn to_stderr(&self, text: &str) {
         // What was printed before comes first, also where both go to one place.
         let mut output = self.lock();
+        output.erase();
         let flushed = output.stdout.flush();
         output.failed = output.failed.take().or(flushed.err());
         // Escaped here, whatever the text was made of: no message can reach the terminal raw. If standard error is gone, there
@@ -166,6 +221,15 @@ impl Console {
     }
 }
 
+impl Output {
+    /// Takes the line of progress away, so that something else may be printed.
+    fn erase(&mut self) {
+        if std::mem::take(&mut self.drawn) {
+            drop(write!(io::stderr(), "{ERASE}"));
+        }
+    }
+}
+
 impl Monitor for Console {
     fn event(&self, event: &Event<'_>) {
         match event {
@@ -183,9 +247,24 @@ impl Monitor for Console {
             }
             Event::Note(text) if self.verbosity == Verbosity::Paths => self.tell(text),
             Event::Note(text) => self.tell_terminal(text),
-            Event::Problem(problem) => self.problem(&problem.subject, &problem.reason),
+            Event::Problem(problem) => self.told(problem),
+            Event::Progress(progress) => self.draw(*progress),
         }
     }
+}
+
+fn problem_object(problem: &Problem) -> Value {
+    let subject = json_text(&problem.subject);
+    let mut object = json!({ "type": "problem", "subject": subject, "reason": problem.reason });
+    if let Some(reach) = &problem.reach {
+        let name = |id: &dyn std::fmt::Display| Value::from(id.to_string());
+        object["segment"] = reach.segment.as_ref().map_or(Value::Null, |id| name(id));
+        object["object"] = reach.object.as_ref().map_or(Value::Null, |id| name(id));
+        let path = reach.path.as_ref().map(|path| json_text(path.as_bytes()));
+        object["path"] = path.into();
+        object["snapshots"] = reach.snapshots.iter().map(|id| name(id)).collect();
+    }
+    object
 }
 
 /// Returns bytes as text that can be turned back into them: `%` and what is not UTF-8 become `%xx`.

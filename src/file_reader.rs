@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 
-use crate::format::checksum::Hasher;
+use crate::format::checksum::{Checksum, Hasher};
 use crate::format::entry::{FileContents, parse_data};
 use crate::format::object_ref::{DataRef, ObjectId, ObjectRef};
 use crate::store::object_cache::ObjectCache;
@@ -56,6 +56,72 @@ impl Part<'_> {
     }
 }
 
+/// Compares contents with what an entry says of them, part by part.
+pub struct ContentsCheck {
+    size: u64,
+    checksum: Option<Checksum>,
+    length: u64,
+    hasher: Option<Hasher>,
+}
+
+impl ContentsCheck {
+    /// Begins with nothing; a file that is too large to be one is an error.
+    pub fn new(contents: &FileContents) -> Result<Self> {
+        if contents.size > FILE_BYTES_MAX {
+            bail!(
+                "a file of {} bytes is larger than the {FILE_BYTES_MAX} that can be read",
+                contents.size
+            );
+        }
+        let hasher = contents
+            .checksum
+            .map(|checksum| Hasher::new(checksum.algorithm()));
+        Ok(Self {
+            size: contents.size,
+            checksum: contents.checksum,
+            length: 0,
+            hasher,
+        })
+    }
+
+    /// Takes the next part; more than the entry's size is an error.
+    pub fn add(&mut self, part: &Part<'_>) -> Result<()> {
+        match self
+            .length
+            .checked_add(part.length())
+            .filter(|&end| end <= self.size)
+        {
+            Some(end) => self.length = end,
+            None => bail!(
+                "its references add up to more than its size of {} bytes",
+                self.size
+            ),
+        }
+        if let Some(hasher) = &mut self.hasher {
+            part.feed(hasher);
+        }
+        Ok(())
+    }
+
+    /// Ends the file; size and checksum have to be those of the entry.
+    pub fn finish(self) -> Result<()> {
+        if self.length != self.size {
+            bail!(
+                "its references add up to {} bytes, its size is {}",
+                self.length,
+                self.size
+            );
+        }
+        if let Some((wanted, hasher)) = self.checksum.zip(self.hasher) {
+            let found = hasher.finish();
+            if found != wanted {
+                bail!("its contents are damaged: checksum {found}, wanted {wanted}");
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Hands the contents of a file to `take`, part by part. It is an error, told only at the end, if they are not what size and
 /// checksum say.
 pub fn read(
@@ -63,16 +129,7 @@ pub fn read(
     objects: &mut ObjectCache<'_>,
     take: &mut dyn FnMut(Part<'_>) -> Result<()>,
 ) -> Result<()> {
-    if contents.size > FILE_BYTES_MAX {
-        bail!(
-            "a file of {} bytes is larger than the {FILE_BYTES_MAX} that can be read",
-            contents.size
-        );
-    }
-    let mut hasher = contents
-        .checksum
-        .map(|checksum| Hasher::new(checksum.algorithm()));
-    let mut length = 0_u64;
+    let mut check = ContentsCheck::new(contents)?;
     for reference in expand(contents.data.clone(), objects)? {
         let bytes;
         let part = match reference {
@@ -82,34 +139,10 @@ pub fn read(
                 Part::Bytes(&bytes)
             }
         };
-        match length
-            .checked_add(part.length())
-            .filter(|&end| end <= contents.size)
-        {
-            Some(end) => length = end,
-            None => bail!(
-                "its references add up to more than its size of {} bytes",
-                contents.size
-            ),
-        }
-        if let Some(hasher) = &mut hasher {
-            part.feed(hasher);
-        }
+        check.add(&part)?;
         take(part)?;
     }
-    if length != contents.size {
-        bail!(
-            "its references add up to {length} bytes, its size is {}",
-            contents.size
-        );
-    }
-    if let Some((wanted, hasher)) = contents.checksum.zip(hasher) {
-        let found = hasher.finish();
-        if found != wanted {
-            bail!("its contents are damaged: checksum {found}, wanted {wanted}");
-        }
-    }
-    Ok(())
+    check.finish()
 }
 
 /// Replaces `@reference`s in a file's data by the references that they lead to.

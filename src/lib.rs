@@ -16,13 +16,13 @@ pub mod format;
 pub mod local;
 pub mod metadata_log;
 pub mod monitor;
-
 pub mod pattern;
 pub mod prune;
 pub mod rebuild;
 pub mod restore;
 pub mod snapshot;
 pub mod sorter;
+pub mod spool;
 pub mod stats;
 pub mod store;
 pub mod verify;

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::format::object_ref::{ObjectId, SegmentId};
 use crate::format::path::EntryPath;
+use crate::format::snapshot_name::SnapshotName;
 
 /// Receives the events of a run; called from several threads.
 pub trait Monitor: Sync {
@@ -25,6 +27,19 @@ pub enum Event<'a> {
     Note(&'a str),
     /// One file (or segment) failed; the run goes on and ends with exit code 3.
     Problem(&'a Problem),
+    /// How far a part of the run has come; may be told as often as there is anything to count.
+    Progress(Progress),
+}
+
+/// How far a part of a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How much is done.
+    pub done: u64,
+    /// Of how much, as far as is known.
+    pub total: u64,
+    /// What is counted, in the plural.
+    pub unit: &'static str,
 }
 
 /// What a run did with a path.
@@ -64,6 +79,22 @@ pub struct Problem {
     pub subject: Vec<u8>,
     /// Why, in one sentence.
     pub reason: String,
+    /// What of the store it comes from and what it costs, if that is known.
+    pub reach: Option<Reach>,
+}
+
+/// How far damage of a store reaches: a segment is damaged, therefore an object, therefore a file, therefore snapshots. Each link is
+/// there if it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The damaged segment.
+    pub segment: Option<SegmentId>,
+    /// The damaged object.
+    pub object: Option<ObjectId>,
+    /// The path that needs it.
+    pub path: Option<EntryPath>,
+    /// The snapshots that need it.
+    pub snapshots: Vec<SnapshotName>,
 }
 
 /// Passes events on and counts the problems among them.
@@ -84,12 +115,31 @@ impl<'m> Counter<'m> {
 
     /// Reports a problem with `subject` and counts it.
     pub fn problem(&self, subject: &[u8], reason: impl fmt::Display) {
-        self.problems.fetch_add(1, Ordering::Relaxed);
-        let problem = Problem {
+        self.tell(&Problem {
             subject: subject.to_vec(),
             reason: reason.to_string(),
-        };
-        self.monitor.event(&Event::Problem(&problem));
+            reach: None,
+        });
+    }
+
+    /// Reports a problem whose reach in the store is known, and counts it.
+    pub fn damage(&self, subject: &[u8], reason: impl fmt::Display, reach: Reach) {
+        self.tell(&Problem {
+            subject: subject.to_vec(),
+            reason: reason.to_string(),
+            reach: Some(reach),
+        });
+    }
+
+    fn tell(&self, problem: &Problem) {
+        self.problems.fetch_add(1, Ordering::Relaxed);
+        self.monitor.event(&Event::Problem(problem));
+    }
+
+    /// Reports how far a part of the run has come.
+    pub fn progress(&self, done: u64, total: u64, unit: &'static str) {
+        let progress = Progress { done, total, unit };
+        self.monitor.event(&Event::Progress(progress));
     }
 
     /// Reports something that needs no action.

@@ -7,31 +7,50 @@
 //! With a sample, segments outside it are neither hashed nor read, but for those of metadata; of the files, those are read whose first
 //! object is in the sample.
 //!
-//! Damage is told where it is (a file of the store, an object) and then, in a second reading of the metadata logs that only damage
-//! makes necessary, for every path that it touches. Everything undamaged is still checked.
+//! The work goes by segments, not by files: [`logs`] reads every part of every log once, [`collect`] sorts references and files by
+//! segment, and [`objects`] and [`contents`] look at both while each segment is read ([`ahead`]). So a store of a thousand snapshots
+//! costs its descriptors, its roots and its segments, once each, and memory is bounded whatever the store has.
+//!
+//! Damage is gathered ([`findings`]) and told at the end as a chain, from segments to snapshots; the files in it come from a second
+//! reading of the logs, which only damage makes necessary ([`reach`]). Everything undamaged is still checked.
 
+mod ahead;
+mod bad_contents;
+mod collect;
+mod contents;
+mod findings;
+mod logs;
 mod objects;
+mod packed;
+mod reach;
 mod sample;
+mod segments;
+mod snapshots;
 mod sums;
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::file_reader;
-use crate::format::descriptor::Descriptor;
-use crate::format::entry::{Entry, EntryKind, FileContents};
-use crate::format::object_ref::DataRef;
+use crate::format::object_ref::ObjectRef;
 use crate::format::snapshot_name::SnapshotName;
-use crate::metadata_log::MetadataLogReader;
 use crate::monitor::{Counter, Monitor};
 use crate::snapshot;
 use crate::store::catalog::Catalog;
 use crate::store::object_cache::ObjectCache;
+use crate::store::segment_reader::SegmentReader;
 
+use ahead::Opening;
+use bad_contents::BadContents;
+use collect::Collector;
+use contents::ContentsWriter;
+use findings::{Findings, Telling};
+use objects::{Damaged, Objects};
+use reach::Reached;
 use sample::Drawn;
 pub use sample::Sample;
+use segments::{Listed, Segments};
+use sums::Sums;
 
 /// How much is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +74,8 @@ pub struct VerifyOptions {
     pub level: Level,
     /// Which part of the segments is read; all if there is nothing.
     pub sample: Option<Sample>,
+    /// Number of threads that read segments.
+    pub jobs: usize,
     /// Shell command that has to accept every descriptor's signature.
     pub verify_signature: Option<String>,
     /// Shell command that undoes a filter which no built-in codec knows.
@@ -81,7 +102,7 @@ pub struct VerifyReport {
 /// A snapshot that is being verified.
 struct Subject {
     name: SnapshotName,
-    descriptor: Descriptor,
+    root: ObjectRef,
 }
 
 /// Verifies snapshots. An error means that it could not be done; damage is counted in the report.
@@ -89,92 +110,171 @@ pub fn run(options: &VerifyOptions, monitor: &dyn Monitor) -> Result<VerifyRepor
     let catalog = Catalog::open(&options.store)?;
     let monitor = Counter::new(monitor);
     let mut report = VerifyReport::default();
-    let mut subjects = Vec::new();
-    for name in &options.snapshots {
-        match snapshot::open(&catalog, name, options.verify_signature.as_deref()) {
-            Ok(descriptor) => subjects.push(Subject {
-                name: name.clone(),
-                descriptor,
-            }),
-            Err(error) => monitor.problem(name.to_string().as_bytes(), format_args!("{error:#}")),
-        }
-    }
+    let mut sums = Sums::new(&catalog);
+    let (subjects, listed) = read_descriptors(options, &catalog, &mut sums, &monitor);
     report.snapshots = subjects.len() as u64;
-    let drawn = Drawn::new(options.sample, &subjects);
+    let drawn = Drawn::new(options.sample, &listed);
     report.sampled_segments = drawn.count();
-    report.store_files = sums::verify(&catalog, &subjects, &drawn, &monitor);
+    sums.keep(&drawn);
+    let mut verifier = Verifier {
+        options,
+        catalog: &catalog,
+        subjects: &subjects,
+        drawn: &drawn,
+        sums: &sums,
+        monitor: &monitor,
+        segments: Segments::new(listed, &catalog),
+        findings: Findings::new()?,
+    };
     if options.level >= Level::Objects {
-        for subject in &subjects {
-            catalog.ensure_readable(&subject.descriptor.segments, options.unfilter.as_deref())?;
-        }
-        let unfilter = options.unfilter.as_deref();
-        report.objects = objects::verify(&catalog, &subjects, &drawn, unfilter, &monitor)?;
+        let ids = verifier.segments.ids();
+        catalog.ensure_readable(&ids, options.unfilter.as_deref())?;
+        verifier.check_contents(&mut report)?;
     }
-    if options.level >= Level::Files {
-        let unfilter = options.unfilter.as_deref();
-        report.files = verify_files(&catalog, &subjects, &drawn, unfilter, &monitor)?;
-    }
+    report.store_files = sums.compare_rest(&monitor);
+    verifier.tell()?;
     report.problems = monitor.problems();
     Ok(report)
 }
 
-/// Most different contents that are remembered, some 20 MB. Beyond that all are forgotten, and some are read twice.
-const SEEN_MAX: usize = 1 << 19;
-
-/// Reads every file's contents once, also if several snapshots share them. Damaged metadata was told by the level before.
-fn verify_files(
+/// Reads every descriptor and what it says of files of the store.
+fn read_descriptors(
+    options: &VerifyOptions,
     catalog: &Catalog,
-    subjects: &[Subject],
-    drawn: &Drawn,
-    unfilter: Option<&str>,
+    sums: &mut Sums<'_>,
     monitor: &Counter<'_>,
-) -> Result<u64> {
-    let mut objects = ObjectCache::new(catalog, unfilter)?;
-    let mut data_objects = ObjectCache::new(catalog, unfilter)?;
-    let mut seen = HashSet::new();
-    let mut files = 0;
-    for subject in subjects {
-        for entry in MetadataLogReader::new(&mut objects, subject.descriptor.root).flatten() {
-            let EntryKind::File(contents) = &entry.kind else {
-                continue;
-            };
-            if !begins_in(drawn, contents) || !seen.insert(contents_key(&entry)) {
-                continue;
+) -> (Vec<Subject>, Listed) {
+    let (mut subjects, mut listed) = (Vec::new(), Listed::new());
+    for (done, name) in (0..).zip(&options.snapshots) {
+        monitor.progress(done, options.snapshots.len() as u64, "descriptors");
+        match snapshot::open(catalog, name, options.verify_signature.as_deref()) {
+            Ok(descriptor) => {
+                sums.gather(name, &descriptor, monitor);
+                for segment in &descriptor.segments {
+                    listed.entry(*segment).or_default().insert(subjects.len());
+                }
+                subjects.push(Subject {
+                    name: name.clone(),
+                    root: descriptor.root,
+                });
             }
-            files += 1;
-            if seen.len() >= SEEN_MAX {
-                seen.clear();
-            }
-            if let Err(error) = file_reader::read(contents, &mut data_objects, &mut |_| Ok(())) {
-                monitor.problem(
-                    entry.path.as_bytes(),
-                    format_args!("in snapshot {}: {error:#}", subject.name),
-                );
-            }
+            Err(error) => monitor.problem(name.to_string().as_bytes(), format_args!("{error:#}")),
         }
     }
-    Ok(files)
+    (subjects, listed)
 }
 
-/// Tells whether the first object of a file is in the sample; a file of zeros alone costs nothing.
-fn begins_in(drawn: &Drawn, contents: &FileContents) -> bool {
-    let mut segments = contents.data.iter().filter_map(|data| match data {
-        DataRef::Object(reference) | DataRef::Indirect(reference) => Some(reference.object.segment),
-        DataRef::Zero(_) => None,
-    });
-    segments.next().is_none_or(|first| drawn.has(first))
+/// What the parts of a verification share.
+struct Verifier<'v> {
+    options: &'v VerifyOptions,
+    catalog: &'v Catalog,
+    subjects: &'v [Subject],
+    drawn: &'v Drawn,
+    sums: &'v Sums<'v>,
+    monitor: &'v Counter<'v>,
+    segments: Segments,
+    findings: Findings,
 }
 
-/// Identifies size, checksum and references of a file in 16 bytes.
-fn contents_key(entry: &Entry) -> [u8; 16] {
-    let EntryKind::File(contents) = &entry.kind else {
-        return [0; 16];
-    };
-    let mut text = format!("{} {:?} ", contents.size, contents.checksum).into_bytes();
-    for reference in &contents.data {
-        reference.encode(&mut text);
-        text.push(b' ');
+impl Verifier<'_> {
+    /// The levels above that of sums.
+    fn check_contents(&mut self, report: &mut VerifyReport) -> Result<()> {
+        let (sums, unfilter) = (self.sums, self.options.unfilter.as_deref());
+        let compare = |id, reader: &SegmentReader| sums.compare_opened(id, reader);
+        let cache = || ObjectCache::new(self.catalog, unfilter).map(|cache| cache.watch(&compare));
+        let contents = match self.options.level {
+            Level::Files => Some(ContentsWriter::new()?),
+            Level::Sums | Level::Objects => None,
+        };
+        let mut log_objects = cache()?;
+        let mut collector = Collector::new(
+            &mut self.segments,
+            self.drawn,
+            &mut self.findings,
+            cache()?,
+            contents,
+        );
+        logs::walk(
+            self.subjects,
+            &mut log_objects,
+            self.monitor,
+            &mut |part, found| collector.take(part, found),
+        )?;
+        let gathered = collector.finish()?;
+        for (segment, snapshots) in &gathered.unlisted {
+            let id = self.segments.id(*segment);
+            for snapshot in snapshots.iter() {
+                let name = self.subjects[snapshot].name.to_string();
+                let reason = format_args!("needs segment {id}, which its descriptor does not list");
+                self.monitor.problem(name.as_bytes(), reason);
+            }
+        }
+        let to_read: Vec<_> = gathered
+            .needed
+            .iter()
+            .filter(|number| {
+                let read = log_objects.has_read_whole(self.segments.id(**number));
+                !read || gathered.with_data.contains(number) || gathered.suspect.contains(number)
+            })
+            .copied()
+            .collect();
+        drop(log_objects);
+        let contents = gathered.contents;
+        let mut objects = Objects {
+            segments: &self.segments,
+            checks: gathered.checks,
+            contents: contents
+                .map(|contents| contents.finish(&self.segments, self.drawn))
+                .transpose()?,
+            findings: &mut self.findings,
+            damaged: Damaged::default(),
+            count: 0,
+        };
+        let opening = Opening {
+            catalog: self.catalog,
+            unfilter,
+            sums,
+        };
+        objects.read(opening, &to_read, self.options.jobs, self.monitor)?;
+        report.objects = objects.count;
+        let (damaged, mut bad) = (objects.damaged, None);
+        if let Some(contents) = objects.contents {
+            let (files, found) = contents.finish(&mut cache()?, self.monitor)?;
+            report.files = files;
+            bad = Some(found).filter(|bad| !bad.is_empty());
+        }
+        if damaged.is_empty() && bad.is_none() {
+            return Ok(());
+        }
+        self.find_files(&damaged, bad.as_ref())
     }
-    let digest = *blake3::hash(&text).as_bytes();
-    digest[..16].try_into().expect("sixteen bytes")
+
+    /// Reads the logs again, for the files that need what is damaged.
+    fn find_files(&mut self, damaged: &Damaged, bad: Option<&BadContents>) -> Result<()> {
+        let unfilter = self.options.unfilter.as_deref();
+        let cache = || ObjectCache::new(self.catalog, unfilter);
+        let (segments, findings) = (&self.segments, &mut self.findings);
+        let mut reached = Reached::new(damaged, bad, segments, findings, cache()?);
+        logs::walk(
+            self.subjects,
+            &mut cache()?,
+            self.monitor,
+            &mut |part, found| reached.take(part, found),
+        )
+    }
+
+    /// Tells what is damaged, now that all is known.
+    fn tell(mut self) -> Result<()> {
+        for (id, reason) in self.sums.wrong() {
+            let number = self.segments.number(id);
+            self.findings.segment(number).file = Some(reason);
+        }
+        let names: Vec<_> = self.subjects.iter().map(|s| s.name.clone()).collect();
+        self.findings.tell(&Telling {
+            names: &names,
+            segments: &self.segments,
+            catalog: self.catalog,
+            monitor: self.monitor,
+        })
+    }
 }

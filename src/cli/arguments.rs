@@ -34,6 +34,10 @@ pub(crate) struct Arguments {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
+    /// Show how far the run has come: auto (if standard error is a terminal), always or never
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub(crate) progress: String,
+
     /// Read this configuration file and no other
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -33,11 +33,12 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
     }
     let mut problems = 0;
     for &name in &names {
+        let pinned = catalog.is_pinned(name);
         match catalog.descriptor(name) {
             Ok(descriptor) if console.is_json() => {
-                console.line(&object(name, &descriptor).to_string())?;
+                console.line(&object(name, &descriptor, pinned).to_string())?;
             }
-            Ok(descriptor) => console.line(&row(name, &descriptor, width))?,
+            Ok(descriptor) => console.line(&row(name, &descriptor, pinned, width))?,
             Err(error) => {
                 console.problem(name.to_string().as_bytes(), &format!("{error:#}"));
                 problems += 1;
@@ -59,7 +60,7 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
 }
 
 /// Snapshots of the older programs do not say what they hold; `-` stands for that.
-fn row(name: &SnapshotName, descriptor: &Descriptor, width: usize) -> String {
+fn row(name: &SnapshotName, descriptor: &Descriptor, pinned: bool, width: usize) -> String {
     let totals = descriptor.totals;
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let time = descriptor.date.strftime("%Y-%m-%d %H:%M:%S").to_string();
@@ -68,6 +69,7 @@ fn row(name: &SnapshotName, descriptor: &Descriptor, width: usize) -> String {
     let added = or_dash(totals.map(|t| size::show(t.added_disk_bytes)));
     let notes = [
         (name.is_checkpoint(), "checkpoint"),
+        (pinned, "pinned"),
         (descriptor.signed, "signed"),
     ];
     let notes: Vec<_> = notes
@@ -83,13 +85,13 @@ fn row(name: &SnapshotName, descriptor: &Descriptor, width: usize) -> String {
     line.trim_end().to_owned()
 }
 
-fn object(name: &SnapshotName, descriptor: &Descriptor) -> Value {
+fn object(name: &SnapshotName, descriptor: &Descriptor, pinned: bool) -> Value {
     let totals = descriptor.totals;
     json!({
         "type": "snapshot", "snapshot": name.to_string(), "scheme": name.scheme(), "time": descriptor.date.to_string(),
         "entries": totals.map(|t| t.entries), "source_bytes": totals.map(|t| t.source_bytes),
         "added_data_bytes": totals.map(|t| t.added_data_bytes), "added_disk_bytes": totals.map(|t| t.added_disk_bytes),
         "segments": descriptor.segments.len(), "producer": descriptor.producer,
-        "checkpoint": name.is_checkpoint(), "signed": descriptor.signed,
+        "checkpoint": name.is_checkpoint(), "pinned": pinned, "signed": descriptor.signed,
     })
 }

@@ -13,6 +13,9 @@ use super::arguments::Verify;
 use super::{Failure, done_with};
 use crate::console::Console;
 
+/// More threads than this would only take memory: what they unfilter is looked at by one.
+const JOBS_MAX: usize = 4;
+
 pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> {
     let level = level(&arguments.level).map_err(Failure::Usage)?;
     let sample = arguments.sample.as_deref().map(sample).transpose();
@@ -46,6 +49,7 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
         snapshots,
         level,
         sample,
+        jobs: super::jobs(None)?.min(JOBS_MAX),
         verify_signature: arguments.verify_signature.clone(),
         unfilter: arguments.unfilter.clone(),
     };

@@ -168,6 +168,7 @@ fn through(directory: &File, name: &OsStr) -> PathBuf {
 fn lost(path: &EntryPath, what: &str, error: &io::Error) -> LogError {
     LogError {
         subject: path.as_bytes().to_vec(),
+        object: None,
         reason: format!("{what} on the disk: {error}"),
     }
 }

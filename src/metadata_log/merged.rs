@@ -159,6 +159,7 @@ impl<S: EntryStream> Half<S> {
                 self.gap = true;
                 Some(LogError {
                     subject: entry.path.as_bytes().to_vec(),
+                    object: None,
                     reason: "its entry does not stand in path order; it is not compared".to_owned(),
                 })
             }

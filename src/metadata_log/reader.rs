@@ -14,15 +14,25 @@ const SHOWN_BYTES: usize = 200;
 const DEPTH_MAX: usize = 3;
 
 /// Most bytes of a log that are read without finding an entry: what leads nowhere has to end.
-const FRUITLESS_BYTES_MAX: usize = 256 << 20;
+pub const FRUITLESS_BYTES_MAX: usize = 256 << 20;
 
 /// A part of a metadata log that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogError {
     /// The path of the entry, or the object, as bytes.
     pub subject: Vec<u8>,
+    /// The object, if it is one that is lost.
+    pub object: Option<ObjectId>,
     /// Why.
     pub reason: String,
+}
+
+/// What comes next in an object of a log.
+pub enum LogPart {
+    /// An entry.
+    Entry(Entry),
+    /// A reference to an object with more.
+    Reference(ObjectRef),
 }
 
 /// Reads the entries of a metadata log in the order they stand.
@@ -30,6 +40,8 @@ pub struct MetadataLogReader<'a, 'c> {
     objects: &'a mut ObjectCache<'c>,
     stack: Vec<Open>,
     next: Option<ObjectRef>,
+    /// Most objects that may be open at once.
+    depth_max: usize,
     fruitless_bytes: usize,
     visited: Option<&'a mut dyn FnMut(&ObjectRef)>,
     /// References of the root before which the reader stops, in their order, and how many it has passed.
@@ -53,12 +65,32 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
             objects,
             stack: Vec::new(),
             next: Some(root),
+            depth_max: DEPTH_MAX,
             fruitless_bytes: 0,
             visited: None,
             marks: Rc::new([]),
             marks_passed: 0,
             piece: None,
         }
+    }
+
+    /// Starts at an object that a root refers to. `fruitless_bytes` are those of pieces read before.
+    pub fn of_piece(
+        objects: &'a mut ObjectCache<'c>,
+        piece: ObjectRef,
+        fruitless_bytes: usize,
+    ) -> Self {
+        Self {
+            depth_max: DEPTH_MAX - 1,
+            fruitless_bytes,
+            ..Self::new(objects, piece)
+        }
+    }
+
+    /// Returns how many bytes were read since the last entry.
+    #[must_use]
+    pub fn fruitless_bytes(&self) -> usize {
+        self.fruitless_bytes
     }
 
     /// Calls `visited` with the reference of every object of the log, the root first.
@@ -112,9 +144,45 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
         stands
     }
 
+    /// Returns what comes next in the objects that are open, without going into what a reference refers to.
+    pub fn next_part(&mut self) -> Option<Result<LogPart, LogError>> {
+        loop {
+            if self.is_at_mark() {
+                return None;
+            }
+            if let Some(reference) = self.next.take()
+                && let Err(error) = self.descend(&reference)
+            {
+                return Some(Err(error));
+            }
+            let open = self.stack.last_mut()?;
+            let mut items = LogItems::new(&open.text[open.position..]);
+            let item = items.next();
+            open.position = open.text.len() - items.rest().len();
+            match item {
+                None => drop(self.stack.pop()),
+                Some(Ok(LogItem::Reference(reference))) => {
+                    return Some(Ok(LogPart::Reference(reference)));
+                }
+                Some(Ok(LogItem::Stanza(stanza))) => {
+                    self.fruitless_bytes = 0;
+                    return Some(interpret(&stanza).map(LogPart::Entry));
+                }
+                Some(Err(e)) => {
+                    return Some(Err(LogError {
+                        subject: b"metadata log".to_vec(),
+                        object: None,
+                        reason: e.to_string(),
+                    }));
+                }
+            }
+        }
+    }
+
     fn descend(&mut self, reference: &ObjectRef) -> Result<(), LogError> {
         let error = |reason| LogError {
             subject: reference.object.to_string().into_bytes(),
+            object: Some(reference.object),
             reason,
         };
         if self
@@ -126,7 +194,7 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
                 "this part of the metadata log is nested in itself".to_owned(),
             ));
         }
-        if self.stack.len() >= DEPTH_MAX {
+        if self.stack.len() >= self.depth_max {
             return Err(error(format!(
                 "metadata references are nested more than {DEPTH_MAX} deep"
             )));
@@ -162,31 +230,10 @@ impl Iterator for MetadataLogReader<'_, '_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if self.is_at_mark() {
-                return None;
-            }
-            if let Some(reference) = self.next.take()
-                && let Err(error) = self.descend(&reference)
-            {
-                return Some(Err(error));
-            }
-            let open = self.stack.last_mut()?;
-            let mut items = LogItems::new(&open.text[open.position..]);
-            let item = items.next();
-            open.position = open.text.len() - items.rest().len();
-            match item {
-                None => drop(self.stack.pop()),
-                Some(Ok(LogItem::Reference(reference))) => self.next = Some(reference),
-                Some(Ok(LogItem::Stanza(stanza))) => {
-                    self.fruitless_bytes = 0;
-                    return Some(interpret(&stanza));
-                }
-                Some(Err(e)) => {
-                    return Some(Err(LogError {
-                        subject: b"metadata log".to_vec(),
-                        reason: e.to_string(),
-                    }));
-                }
+            match self.next_part()? {
+                Ok(LogPart::Reference(reference)) => self.next = Some(reference),
+                Ok(LogPart::Entry(entry)) => return Some(Ok(entry)),
+                Err(error) => return Some(Err(error)),
             }
         }
     }
@@ -206,6 +253,7 @@ fn interpret(stanza: &Stanza<'_>) -> Result<Entry, LogError> {
         };
         LogError {
             subject,
+            object: None,
             reason: format!("cannot use its entry: {e}"),
         }
     })

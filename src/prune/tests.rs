@@ -44,7 +44,7 @@ impl Monitor for Told {
                 let subject = String::from_utf8_lossy(&problem.subject);
                 format!("! {subject}: {}", problem.reason)
             }
-            Event::Path { .. } => return,
+            Event::Path { .. } | Event::Progress(_) => return,
         };
         let is_note = !line.starts_with('!');
         self.lines.lock().expect("nobody panics here").push(line);

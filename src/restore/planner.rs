@@ -122,7 +122,7 @@ impl<'r, 't> Planner<'r, 't> {
     /// Ends the planning.
     pub(crate) fn finish(self) -> Result<Plan> {
         Ok(Plan {
-            spool: self.spool.finish()?,
+            spool: self.spool.finish(),
             tasks: self.tasks.finish()?,
             segments: self.segments,
             sequential: self.sequential,

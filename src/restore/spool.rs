@@ -3,19 +3,15 @@
 //! A restore meets files in path order but writes them in segment order. Keeping a million entries in memory would cost hundreds
 //! of megabytes; here each costs its stanza once on disk, and is named by its place.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use crate::format::entry::Entry;
 use crate::format::path::EntryPath;
 use crate::format::stanza::Stanza;
-
-/// Where an entry lies in the spool.
-pub(crate) type Place = u64;
+use crate::spool;
+pub(crate) use crate::spool::Place;
 
 /// What a file's writer has to know besides its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +30,13 @@ const HEADER_BYTES: u32 = 21;
 
 /// Takes entries, one after the other.
 pub(crate) struct SpoolWriter {
-    file: BufWriter<File>,
-    position: Place,
+    spool: spool::Spool,
     stanza: Vec<u8>,
 }
 
 /// Gives entries back by place; shared by all workers.
 pub(crate) struct Spool {
-    file: File,
+    spool: spool::Spool,
 }
 
 impl Work {
@@ -59,11 +54,8 @@ impl Work {
 impl SpoolWriter {
     /// Makes a spool; its file has no name and is gone when it is closed.
     pub(crate) fn create(directory: &Path) -> Result<Self> {
-        let file = tempfile::tempfile_in(directory)
-            .context("cannot make a temporary file in the target")?;
         Ok(Self {
-            file: BufWriter::with_capacity(256 << 10, file),
-            position: 0,
+            spool: spool::Spool::create(directory)?,
             stanza: Vec::new(),
         })
     }
@@ -80,23 +72,12 @@ impl SpoolWriter {
         header[8..12].copy_from_slice(&work.tasks.to_le_bytes());
         header[12..20].copy_from_slice(&work.size.to_le_bytes());
         header[20] = u8::from(work.replace) | u8::from(work.in_one_step) << 1;
-        let place = self.position;
-        for part in [&header[..], path, &self.stanza] {
-            self.file
-                .write_all(part)
-                .context("cannot write a temporary file in the target")?;
-            self.position += part.len() as u64;
-        }
-        Ok(place)
+        self.spool.add(&[&header, path, &self.stanza])
     }
 
     /// Ends the writing.
-    pub(crate) fn finish(self) -> Result<Spool> {
-        let file = self
-            .file
-            .into_inner()
-            .context("cannot write a temporary file in the target")?;
-        Ok(Spool { file })
+    pub(crate) fn finish(self) -> Spool {
+        Spool { spool: self.spool }
     }
 }
 
@@ -104,14 +85,16 @@ impl Spool {
     /// Returns the path of an entry and what its writer has to know.
     pub(crate) fn path(&self, place: Place) -> Result<(EntryPath, Work)> {
         let (path_bytes, _, work) = self.header(place)?;
-        let path = self.bytes(place + u64::from(HEADER_BYTES), path_bytes)?;
+        let path = self
+            .spool
+            .bytes(place + u64::from(HEADER_BYTES), path_bytes)?;
         Ok((EntryPath::new(path)?, work))
     }
 
     /// Returns an entry.
     pub(crate) fn entry(&self, place: Place) -> Result<(Entry, Work)> {
         let (path_bytes, stanza_bytes, work) = self.header(place)?;
-        let text = self.bytes(
+        let text = self.spool.bytes(
             place + u64::from(HEADER_BYTES) + u64::from(path_bytes),
             stanza_bytes,
         )?;
@@ -120,7 +103,7 @@ impl Spool {
     }
 
     fn header(&self, place: Place) -> Result<(u32, u32, Work)> {
-        let header = self.bytes(place, HEADER_BYTES)?;
+        let header = self.spool.bytes(place, HEADER_BYTES)?;
         let number =
             |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("four bytes"));
         let size = u64::from_le_bytes(header[12..20].try_into().expect("eight bytes"));
@@ -134,13 +117,5 @@ impl Spool {
                 size,
             },
         ))
-    }
-
-    fn bytes(&self, at: u64, count: u32) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; count as usize];
-        self.file
-            .read_exact_at(&mut bytes, at)
-            .map_err(|e| anyhow!("cannot read a temporary file in the target: {e}"))?;
-        Ok(bytes)
     }
 }

@@ -3,14 +3,16 @@
 //! Both layouts of the lineage are read (docs/format.md, "Files"): everything in one directory, or `snapshots/`, `segments*/` and
 //! `meta/`. Files that belong to neither are left alone and not mentioned here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use walkdir::WalkDir;
 
+use super::inventory::pinned_snapshot;
 use super::segment_reader::{SegmentReader, open_regular};
 use crate::format::descriptor::Descriptor;
 use crate::format::object_ref::SegmentId;
@@ -26,6 +28,7 @@ pub struct Catalog {
     segments: HashMap<SegmentId, PathBuf>,
     descriptors: BTreeMap<SnapshotName, PathBuf>,
     meta_files: HashMap<SnapshotName, PathBuf>,
+    pinned: HashSet<SnapshotName>,
 }
 
 impl Catalog {
@@ -43,6 +46,7 @@ impl Catalog {
             segments: HashMap::new(),
             descriptors: BTreeMap::new(),
             meta_files: HashMap::new(),
+            pinned: HashSet::new(),
         };
         let is_of_store = |entry: &walkdir::DirEntry| {
             let name = entry.file_name().to_str().unwrap_or_default();
@@ -76,7 +80,15 @@ impl Catalog {
             self.descriptors.insert(snapshot, relative.to_owned());
         } else if let Some((snapshot, _)) = split_meta_file(name) {
             self.meta_files.insert(snapshot, relative.to_owned());
+        } else if let Some(snapshot) = pinned_snapshot(name) {
+            self.pinned.insert(snapshot);
         }
+    }
+
+    /// Tells whether a snapshot is pinned.
+    #[must_use]
+    pub fn is_pinned(&self, snapshot: &SnapshotName) -> bool {
+        self.pinned.contains(snapshot)
     }
 
     /// Returns all snapshots, oldest name first.
@@ -151,6 +163,13 @@ impl Catalog {
     #[must_use]
     pub fn segment_file(&self, id: SegmentId) -> Option<&Path> {
         self.segments.get(&id).map(PathBuf::as_path)
+    }
+
+    /// Returns when a segment's file was last written to, if it is there.
+    #[must_use]
+    pub fn segment_written(&self, id: SegmentId) -> Option<SystemTime> {
+        let file = self.root.join(self.segment_file(id)?);
+        fs::metadata(file).ok()?.modified().ok()
     }
 
     /// Makes sure that there is a way to read any of `segments` at all; else says what to type. Of some that cannot be read, each

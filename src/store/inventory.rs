@@ -136,7 +136,7 @@ fn sums_snapshot(name: &str) -> Option<SnapshotName> {
     }
 }
 
-fn pinned_snapshot(name: &str) -> Option<SnapshotName> {
+pub(super) fn pinned_snapshot(name: &str) -> Option<SnapshotName> {
     let stem = name.strip_suffix(PIN_SUFFIX)?;
     SnapshotName::parse(stem.strip_prefix("snapshot-")?)
 }

@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result, anyhow};
 
 use super::catalog::Catalog;
+use super::segment_reader::SegmentReader;
 use crate::format::checksum::Checksum;
 use crate::format::object_ref::{ObjectRef, SegmentId};
 
@@ -21,12 +22,18 @@ const SPOOL_BYTES_MAX: u64 = 512 << 20;
 /// Most segments at once: each holds a file descriptor.
 const SPOOLS_MAX: usize = 64;
 
+/// What is called with a segment that was opened and not read yet.
+pub type AtOpening<'w> = dyn Fn(SegmentId, &SegmentReader) + 'w;
+
 /// Reads objects of a store, each segment unfiltered once as long as it is kept.
 pub struct ObjectCache<'c> {
     catalog: &'c Catalog,
     unfilter: Option<String>,
     spools: HashMap<SegmentId, Spool>,
     clock: u64,
+    /// Every segment that was ever opened, and whether it was read to its end.
+    opened: HashMap<SegmentId, bool>,
+    at_opening: Option<&'c AtOpening<'c>>,
 }
 
 struct Spool {
@@ -55,7 +62,18 @@ impl<'c> ObjectCache<'c> {
             unfilter,
             spools: HashMap::new(),
             clock: 0,
+            opened: HashMap::new(),
+            at_opening: None,
         })
+    }
+
+    /// Calls `at_opening` with every segment that is opened, before it is read.
+    #[must_use]
+    pub fn watch(self, at_opening: &'c AtOpening<'c>) -> Self {
+        Self {
+            at_opening: Some(at_opening),
+            ..self
+        }
     }
 
     /// Returns the bytes that `reference` means, its checksum verified.
@@ -63,7 +81,10 @@ impl<'c> ObjectCache<'c> {
         let id = reference.object.segment;
         if !self.spools.contains_key(&id) {
             self.make_room();
-            let spool = self.unfilter_segment(id)?;
+            let spool = self.unfilter_segment(id);
+            let whole = matches!(&spool, Ok(Spool { damage: None, .. }));
+            self.opened.insert(id, whole);
+            let spool = spool?;
             self.spools.insert(id, spool);
         }
         self.clock += 1;
@@ -74,6 +95,12 @@ impl<'c> ObjectCache<'c> {
             .with_context(|| format!("object {}", reference.object))
     }
 
+    /// Tells whether a segment was opened and could be read to its end.
+    #[must_use]
+    pub fn has_read_whole(&self, segment: SegmentId) -> bool {
+        self.opened.get(&segment).copied().unwrap_or(false)
+    }
+
     fn unfilter_segment(&self, id: SegmentId) -> Result<Spool> {
         let mut file = temporary_file()?;
         let mut objects = HashMap::new();
@@ -81,6 +108,9 @@ impl<'c> ObjectCache<'c> {
         // A full temporary directory must not be taken for a damaged store.
         let mut spool_error = None;
         let reader = self.catalog.open_segment(id, self.unfilter.as_deref())?;
+        if let Some(watch) = self.at_opening {
+            watch(id, &reader);
+        }
         let read = reader.read(
             |_| true,
             |sequence, data| {

@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -14,6 +14,7 @@ use nix::fcntl::OFlag;
 use tar::{Archive, EntryType};
 
 use super::filter;
+use crate::format::checksum::{Algorithm, Checksum, Hasher};
 use crate::format::object_ref::{ObjectId, SegmentId};
 
 /// Largest object that is taken from a store, in bytes. Data objects hold at most 1 MiB; the root of a metadata log holds about
@@ -26,6 +27,8 @@ const TRAILER_BYTES_MAX: u64 = 1 << 20;
 /// A segment opened for reading once, from the front.
 pub struct SegmentReader {
     id: SegmentId,
+    /// The same open file as that which the stream reads.
+    file: File,
     stream: Box<dyn Read + Send>,
 }
 
@@ -37,11 +40,29 @@ impl SegmentReader {
         extension: &str,
         unfilter: Option<&str>,
     ) -> Result<Self> {
-        let file = open_regular(path).context("cannot open")?;
+        let opened = open_regular(path).context("cannot open")?;
+        let file = opened.try_clone().context("cannot open")?;
         Ok(Self {
             id,
-            stream: filter::decoder(file, extension, unfilter)?,
+            file,
+            stream: filter::decoder(opened, extension, unfilter)?,
         })
+    }
+
+    /// Returns the checksum of the file as it is on disk. What is read for it need not be read from the disk again.
+    pub fn checksum(&self, algorithm: Algorithm) -> io::Result<Checksum> {
+        let mut hasher = Hasher::new(algorithm);
+        let mut buffer = vec![0; 256 << 10];
+        let mut offset = 0;
+        loop {
+            match self.file.read_at(&mut buffer, offset)? {
+                0 => return Ok(hasher.finish()),
+                count => {
+                    hasher.update(&buffer[..count]);
+                    offset += count as u64;
+                }
+            }
+        }
     }
 
     /// Reads objects front to back. `wants` is asked for each sequence number; the data of those wanted goes to `visit`, which

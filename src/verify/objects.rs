@@ -1,339 +1,223 @@
-//! Level *objects*: every reference of every metadata log against the object that it names.
+//! Level *objects*: every reference against the object that it names, each segment opened once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::ControlFlow;
+use std::collections::HashMap;
 
 use anyhow::Result;
 
-use super::Subject;
-use super::sample::Drawn;
-use crate::file_reader;
-use crate::format::checksum::{Algorithm, Checksum};
-use crate::format::entry::EntryKind;
-use crate::format::object_ref::{DataRef, ObjectId, ObjectRef, SegmentId, Slice};
-use crate::metadata_log::MetadataLogReader;
+use super::ahead::{self, Opening, Read};
+use super::collect::Check;
+use super::contents::{Contents, Start};
+use super::findings::Findings;
+use super::segments::Segments;
+use crate::format::object_ref::ObjectId;
 use crate::monitor::Counter;
-use crate::sorter::{Record, Sorted, Sorter};
-use crate::store::catalog::Catalog;
-use crate::store::object_cache::ObjectCache;
+use crate::sorter::Sorted;
 
-/// A reference in a fixed number of bytes, ordered by object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Check {
-    object: ObjectId,
-    slice: (u8, u64, u64),
-    checksum: Option<(u8, [u8; 32])>,
+/// Objects that cannot be used, as stretches of those that are needed of each segment.
+#[derive(Default)]
+pub(super) struct Damaged {
+    stretches: HashMap<u32, Vec<(u32, u32)>>,
 }
 
-/// Objects that cannot be used, and why.
-type Damage = BTreeMap<ObjectId, String>;
+impl Damaged {
+    pub(super) fn is_empty(&self) -> bool {
+        self.stretches.is_empty()
+    }
 
-/// Looks at every object that the snapshots refer to in the segments drawn, each segment once; returns how many.
-pub(super) fn verify(
-    catalog: &Catalog,
-    subjects: &[Subject],
-    drawn: &Drawn,
-    unfilter: Option<&str>,
-    monitor: &Counter<'_>,
-) -> Result<u64> {
-    let mut checks = Sorter::new(&std::env::temp_dir());
-    let mut objects = ObjectCache::new(catalog, unfilter)?;
-    let mut lists = ObjectCache::new(catalog, unfilter)?;
-    for subject in subjects {
-        collect(
-            subject,
-            &mut objects,
-            &mut lists,
-            &mut checks,
-            drawn,
-            monitor,
-        )?;
-    }
-    drop((objects, lists));
-    let mut damage = Damage::new();
-    let count = read_segments(catalog, checks.finish()?, unfilter, &mut damage, monitor)?;
-    if !damage.is_empty() {
-        tell_paths(catalog, subjects, unfilter, &damage, monitor)?;
-    }
-    Ok(count)
-}
-
-/// Gathers the references of one metadata log, its own pieces and lists of references included.
-fn collect(
-    subject: &Subject,
-    objects: &mut ObjectCache<'_>,
-    lists: &mut ObjectCache<'_>,
-    checks: &mut Sorter<Check>,
-    drawn: &Drawn,
-    monitor: &Counter<'_>,
-) -> Result<()> {
-    let mut pieces = Vec::new();
-    let mut segments = BTreeSet::new();
-    let mut watch = |reference: &ObjectRef| pieces.push(*reference);
-    for item in MetadataLogReader::new(objects, subject.descriptor.root).watch(&mut watch) {
-        let entry = match item {
-            Ok(entry) => entry,
-            Err(error) => {
-                let reason = format_args!("in snapshot {}: {}", subject.name, error.reason);
-                monitor.problem(&error.subject, reason);
-                continue;
-            }
-        };
-        let EntryKind::File(contents) = entry.kind else {
-            continue;
-        };
-        let outer = contents
-            .data
-            .iter()
-            .filter(|data| matches!(data, DataRef::Indirect(_)))
-            .copied()
-            .collect::<Vec<_>>();
-        let inner = file_reader::expand(contents.data, lists).unwrap_or_else(|error| {
-            let reason = format_args!("in snapshot {}: {error:#}", subject.name);
-            monitor.problem(entry.path.as_bytes(), reason);
-            Vec::new()
-        });
-        for data in outer.into_iter().chain(inner) {
-            if let DataRef::Object(reference) | DataRef::Indirect(reference) = data {
-                segments.insert(reference.object.segment);
-                if drawn.has(reference.object.segment) {
-                    checks.add(Check::new(&reference))?;
-                }
-            }
-        }
-    }
-    for reference in pieces {
-        segments.insert(reference.object.segment);
-        if drawn.has(reference.object.segment) {
-            checks.add(Check::new(&reference))?;
-        }
-    }
-    // Whoever copies or thins out a store goes by the descriptor's list.
-    for segment in segments {
-        if subject.descriptor.segments.binary_search(&segment).is_err() {
-            let reason =
-                format_args!("needs segment {segment}, which its descriptor does not list");
-            monitor.problem(subject.name.to_string().as_bytes(), reason);
-        }
-    }
-    Ok(())
-}
-
-fn read_segments(
-    catalog: &Catalog,
-    mut checks: Sorted<Check>,
-    unfilter: Option<&str>,
-    damage: &mut Damage,
-    monitor: &Counter<'_>,
-) -> Result<u64> {
-    let mut count = 0;
-    while let Some(first) = checks.take()? {
-        let segment = first.object.segment;
-        let mut wanted: BTreeMap<u32, Vec<Check>> =
-            BTreeMap::from([(first.object.sequence, vec![first])]);
-        while let Some(check) = checks.take_if(|check| check.object.segment == segment)? {
-            let of_object = wanted.entry(check.object.sequence).or_default();
-            // Sorted, so that the same reference of another file or snapshot comes directly behind.
-            if of_object.last() != Some(&check) {
-                of_object.push(check);
-            }
-        }
-        count += wanted.len() as u64;
-        read_segment(catalog, segment, wanted, unfilter, damage, monitor);
-    }
-    Ok(count)
-}
-
-/// Reads a segment to its end and compares the objects that are wanted of it.
-fn read_segment(
-    catalog: &Catalog,
-    segment: SegmentId,
-    mut wanted: BTreeMap<u32, Vec<Check>>,
-    unfilter: Option<&str>,
-    damage: &mut Damage,
-    monitor: &Counter<'_>,
-) {
-    let mut seen = HashMap::new();
-    let read = catalog.open_segment(segment, unfilter).and_then(|reader| {
-        reader.read(
-            |_| true,
-            |sequence, data| {
-                if *seen
-                    .entry(sequence)
-                    .and_modify(|n| *n += 1)
-                    .or_insert(1_u32)
-                    == 1
-                    && let Some(checks) = wanted.remove(&sequence)
-                {
-                    for error in checks.iter().filter_map(|check| check.compare(data).err()) {
-                        damage.insert(ObjectId { segment, sequence }, format!("{error:#}"));
-                    }
-                }
-                Ok(ControlFlow::Continue(()))
-            },
-        )
-    });
-    let reason = match read {
-        Ok(_) => "is missing from its segment".to_owned(),
-        Err(error) => {
-            monitor.problem(
-                segment.to_string().as_bytes(),
-                format_args!("the segment cannot be read: {error:#}"),
-            );
-            "cannot be reached in its damaged segment".to_owned()
-        }
-    };
-    for sequence in wanted.into_keys() {
-        damage.insert(ObjectId { segment, sequence }, reason.clone());
+    pub(super) fn has(&self, segment: u32, sequence: u32) -> bool {
+        self.stretches.get(&segment).is_some_and(|stretches| {
+            let behind = stretches.partition_point(|(first, _)| *first <= sequence);
+            behind > 0 && stretches[behind - 1].1 >= sequence
+        })
     }
 }
 
-/// Names every damaged object, and every path of every snapshot that needs one.
-fn tell_paths(
-    catalog: &Catalog,
-    subjects: &[Subject],
-    unfilter: Option<&str>,
-    damage: &Damage,
-    monitor: &Counter<'_>,
-) -> Result<()> {
-    for (object, reason) in damage {
-        monitor.problem(
-            object.to_string().as_bytes(),
-            format_args!("the object {reason}"),
-        );
-    }
-    let mut objects = ObjectCache::new(catalog, unfilter)?;
-    for subject in subjects {
-        for entry in MetadataLogReader::new(&mut objects, subject.descriptor.root).flatten() {
-            let EntryKind::File(contents) = &entry.kind else {
-                continue;
+/// What looking at the objects takes.
+pub(super) struct Objects<'a, 's> {
+    pub(super) segments: &'a Segments,
+    pub(super) checks: Sorted<Check>,
+    pub(super) contents: Option<Contents<'s>>,
+    pub(super) findings: &'a mut Findings,
+    pub(super) damaged: Damaged,
+    /// Number of objects that were needed.
+    pub(super) count: u64,
+}
+
+/// A segment that is being read.
+struct Current {
+    number: u32,
+    /// The references to its objects, by object.
+    checks: Vec<Check>,
+    starts: Vec<Start>,
+    state: HashMap<u32, State>,
+}
+
+/// What was found of an object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Good,
+    Wrong,
+}
+
+impl Objects<'_, '_> {
+    /// Reads the segments with these numbers, which ascend, each to its end, and compares what is needed of them. The objects of
+    /// all others were found good before.
+    pub(super) fn read(
+        &mut self,
+        opening: Opening<'_>,
+        numbers: &[u32],
+        jobs: usize,
+        monitor: &Counter<'_>,
+    ) -> Result<()> {
+        let ids: Vec<_> = numbers.iter().map(|n| self.segments.id(*n)).collect();
+        let mut current: Option<Current> = None;
+        ahead::read(opening, &ids, jobs, |place, read| {
+            let mut segment = match current.take() {
+                Some(segment) => segment,
+                None => self.begin(numbers[place])?,
             };
-            let damaged = contents.data.iter().find_map(|reference| match reference {
-                DataRef::Object(r) | DataRef::Indirect(r) => {
-                    damage.contains_key(&r.object).then_some(r.object)
+            match read {
+                Read::Objects(batch) => {
+                    for (sequence, data) in batch.iter() {
+                        self.object(&mut segment, sequence, data)?;
+                    }
+                    current = Some(segment);
                 }
-                DataRef::Zero(_) => None,
-            });
-            if let Some(object) = damaged {
-                monitor.problem(
-                    entry.path.as_bytes(),
-                    format_args!(
-                        "in snapshot {}: needs the damaged object {object}",
-                        subject.name
-                    ),
-                );
+                Read::End(outcome) => {
+                    self.end(&segment, outcome)?;
+                    monitor.progress(place as u64 + 1, ids.len() as u64, "segments");
+                }
+            }
+            Ok(())
+        })?;
+        self.pass(u32::MAX)
+    }
+
+    fn begin(&mut self, number: u32) -> Result<Current> {
+        self.pass(number)?;
+        let mut checks: Vec<Check> = Vec::new();
+        while let Some(check) = self.checks.take_if(|check| check.segment == number)? {
+            // Sorted, so that the same reference of another file or snapshot comes directly behind.
+            if checks.last() != Some(&check) {
+                checks.push(check);
             }
         }
-    }
-    Ok(())
-}
-
-impl Check {
-    fn new(reference: &ObjectRef) -> Self {
-        let slice = match reference.slice {
-            Slice::Whole => (0, 0, 0),
-            Slice::First(n) => (1, n, 0),
-            Slice::Exactly(n) => (2, n, 0),
-            Slice::Part { start, length } => (3, start, length),
+        let starts = match &mut self.contents {
+            Some(contents) => contents.starting_in(number)?,
+            None => Vec::new(),
         };
-        let checksum = reference
-            .checksum
-            .map(|sum| (algorithm_code(sum.algorithm()), *sum.padded_digest()));
-        Self {
-            object: reference.object,
-            slice,
-            checksum,
-        }
+        Ok(Current {
+            number,
+            checks,
+            starts,
+            state: HashMap::new(),
+        })
     }
 
-    fn compare(&self, object: &[u8]) -> Result<()> {
-        let reference = self.reference();
-        reference.range(object.len() as u64)?;
-        reference
-            .checksum
-            .map_or(Ok(()), |wanted| Ok(wanted.verify(object)?))
+    /// Counts the objects of segments before this one, which need not be looked at.
+    fn pass(&mut self, number: u32) -> Result<()> {
+        let mut last = None;
+        while let Some(check) = self.checks.take_if(|check| check.segment < number)? {
+            let object = check.reference.object;
+            if last.replace(object) != Some(object) {
+                self.count += 1;
+            }
+        }
+        Ok(())
     }
 
-    fn reference(&self) -> ObjectRef {
-        let slice = match self.slice {
-            (0, _, _) => Slice::Whole,
-            (1, n, _) => Slice::First(n),
-            (2, n, _) => Slice::Exactly(n),
-            (_, start, length) => Slice::Part { start, length },
-        };
-        let checksum = self
-            .checksum
-            .map(|(code, digest)| Checksum::from_padded_digest(algorithm(code), digest));
-        ObjectRef {
-            object: self.object,
-            checksum,
-            slice,
+    fn object(&mut self, segment: &mut Current, sequence: u32, data: &[u8]) -> Result<()> {
+        let checks = of_sequence(&segment.checks, sequence, |c| c.reference.object.sequence);
+        // A second object of the same name counts for nothing.
+        if checks.is_empty() || segment.state.contains_key(&sequence) {
+            return Ok(());
         }
+        let mut state = State::Good;
+        for check in checks {
+            let reference = check.reference.reference();
+            let compared = reference.range(data.len() as u64).and_then(|_| {
+                let wanted = reference.checksum;
+                wanted.map_or(Ok(()), |wanted| wanted.verify(data))
+            });
+            if let Err(error) = compared {
+                // What is wrong with a part of a log was told when the log was read.
+                if state == State::Good && !check.of_log {
+                    let text = format!("the object {error}");
+                    self.findings
+                        .object(segment.number, reference.object, &text)?;
+                }
+                state = State::Wrong;
+            }
+        }
+        segment.state.insert(sequence, state);
+        if let Some(contents) = &mut self.contents {
+            let starts = of_sequence(&segment.starts, sequence, |start| start.sequence);
+            contents.object(segment.number, sequence, data, starts)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, segment: &Current, outcome: Result<()>) -> Result<()> {
+        let (mut needed, mut absent, mut wrong) = (0_u64, Vec::new(), 0_u64);
+        let mut stretches: Vec<(u32, u32)> = Vec::new();
+        let mut goes_on = false;
+        for checks in segment
+            .checks
+            .chunk_by(|a, b| a.reference.object == b.reference.object)
+        {
+            let object = checks[0].reference.object;
+            let sequence = object.sequence;
+            needed += 1;
+            match segment.state.get(&sequence) {
+                Some(State::Good) => {
+                    goes_on = false;
+                    continue;
+                }
+                Some(State::Wrong) => wrong += 1,
+                None => absent.push((object, checks.iter().all(|check| check.of_log))),
+            }
+            match stretches.last_mut().filter(|_| goes_on) {
+                Some(last) => last.1 = sequence,
+                None => stretches.push((sequence, sequence)),
+            }
+            goes_on = true;
+        }
+        self.count += needed;
+        if outcome.is_ok() && (absent.len() as u64) < needed {
+            self.tell_absent(segment.number, &absent)?;
+        }
+        if !stretches.is_empty() {
+            self.damaged.stretches.insert(segment.number, stretches);
+        }
+        if outcome.is_err() || wrong > 0 || !absent.is_empty() {
+            let damage = self.findings.segment(segment.number);
+            damage.reading = outcome.err().map(|error| format!("{error:#}"));
+            damage.absent = absent.len() as u64;
+            damage.wrong = wrong;
+        }
+        self.findings.needed(segment.number, needed);
+        if let Some(contents) = &mut self.contents {
+            let damaged = &self.damaged;
+            contents.end_segment(segment.number, |sequence| {
+                damaged.has(segment.number, sequence)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Tells the objects that are not in a segment which has others.
+    fn tell_absent(&mut self, number: u32, absent: &[(ObjectId, bool)]) -> Result<()> {
+        for (object, _) in absent.iter().filter(|(_, of_log)| !of_log) {
+            let reason = "the object is missing from its segment";
+            self.findings.object(number, *object, reason)?;
+        }
+        Ok(())
     }
 }
 
-fn algorithm_code(algorithm: Algorithm) -> u8 {
-    match algorithm {
-        Algorithm::Sha1 => 1,
-        Algorithm::Sha224 => 2,
-        Algorithm::Sha256 => 3,
-    }
-}
-
-fn algorithm(code: u8) -> Algorithm {
-    match code {
-        1 => Algorithm::Sha1,
-        2 => Algorithm::Sha224,
-        _ => Algorithm::Sha256,
-    }
-}
-
-impl Record for Check {
-    const BYTES: usize = 70;
-
-    fn encode(&self, bytes: &mut [u8]) {
-        bytes[..16].copy_from_slice(self.object.segment.as_bytes());
-        bytes[16..20].copy_from_slice(&self.object.sequence.to_le_bytes());
-        bytes[20] = self.slice.0;
-        bytes[21..29].copy_from_slice(&self.slice.1.to_le_bytes());
-        bytes[29..37].copy_from_slice(&self.slice.2.to_le_bytes());
-        let (code, digest) = self.checksum.unwrap_or((0, [0; 32]));
-        bytes[37] = code;
-        bytes[38..70].copy_from_slice(&digest);
-    }
-
-    fn decode(bytes: &[u8]) -> Self {
-        let eight =
-            |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-        let segment = SegmentId::from_bytes(bytes[..16].try_into().expect("sixteen bytes"));
-        let sequence = u32::from_le_bytes(bytes[16..20].try_into().expect("four bytes"));
-        let digest = bytes[38..70].try_into().expect("thirty-two bytes");
-        Self {
-            object: ObjectId { segment, sequence },
-            slice: (bytes[20], eight(21), eight(29)),
-            checksum: (bytes[37] != 0).then_some((bytes[37], digest)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn references_survive_the_sorter() {
-        let id = "90b3367e-c348-47df-8e3c-4f2b64714d8c/0000001f";
-        for text in [
-            id.to_owned(),
-            format!("{id}[5]"),
-            format!("{id}[=5]"),
-            format!("{id}(sha1=a9993e364706816aba3e25717850c26c9cd0d89d)[2+3]"),
-            format!("{id}(sha224=23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7)"),
-        ] {
-            let reference = ObjectRef::parse(text.as_bytes()).expect("parses");
-            let mut bytes = [0; Check::BYTES];
-            Check::new(&reference).encode(&mut bytes);
-            assert_eq!(Check::decode(&bytes).reference().to_string(), text);
-        }
-    }
+/// Returns the items with a sequence number, of those sorted by it.
+fn of_sequence<T>(items: &[T], sequence: u32, of: impl Fn(&T) -> u32) -> &[T] {
+    let begin = items.partition_point(|item| of(item) < sequence);
+    let count = items[begin..].partition_point(|item| of(item) == sequence);
+    &items[begin..begin + count]
 }

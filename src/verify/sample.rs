@@ -4,9 +4,9 @@
 //! result, so that a run can be repeated. It has always the same share of the segments, not each of them with some probability: a
 //! sample of a small store is never empty, and the time it takes is known.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
-use super::Subject;
+use super::segments::Listed;
 use crate::format::object_ref::SegmentId;
 
 /// How large a part of the segments is checked, and which.
@@ -26,16 +26,12 @@ pub(super) struct Drawn {
 
 impl Drawn {
     /// Draws of the segments that the snapshots list.
-    pub(super) fn new(sample: Option<Sample>, subjects: &[Subject]) -> Self {
+    pub(super) fn new(sample: Option<Sample>, listed: &Listed) -> Self {
         let draw = |sample: Sample| {
-            let listed = subjects
-                .iter()
-                .flat_map(|subject| &subject.descriptor.segments);
-            let all: BTreeSet<SegmentId> = listed.copied().collect();
-            let count = (all.len() as u64 * u64::from(sample.share)).div_ceil(10_000);
-            let mut ranked: Vec<_> = all
-                .into_iter()
-                .map(|id| (rank(sample.seed, id), id))
+            let count = (listed.len() as u64 * u64::from(sample.share)).div_ceil(10_000);
+            let mut ranked: Vec<_> = listed
+                .keys()
+                .map(|id| (rank(sample.seed, *id), *id))
                 .collect();
             ranked.sort_unstable();
             ranked.truncate(usize::try_from(count).unwrap_or(usize::MAX));

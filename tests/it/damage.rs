@@ -1,6 +1,7 @@
 //! Damage of every kind to every kind of file in a store: verify finds it, restore never gives out wrong bytes, and everything
 //! that is whole comes back.
 
+mod chain;
 mod scope;
 
 use std::collections::BTreeMap;

@@ -30,6 +30,26 @@ fn json_lines(text: &str) -> Vec<Value> {
 }
 
 #[test]
+fn list_says_which_snapshots_are_pinned() {
+    let place = backed_up("mkdir tree; echo a > tree/a");
+    place.succeed(["backup", "--dest=store", "--localdb=.", "tree"]);
+    let listed = || json_lines(&place.succeed(["list", "--dest=store", "--json"]).stdout);
+    let pinned = || -> Vec<_> { listed()[..2].iter().map(|l| l["pinned"].clone()).collect() };
+    assert_eq!(pinned(), [false, false]);
+    let pin = |option: &str| {
+        let name = listed()[1]["snapshot"].as_str().expect("a name").to_owned();
+        place.succeed(["prune", "--dest=store", &format!("{option}={name}")]);
+    };
+    pin("--pin");
+    assert_eq!(pinned(), [false, true]);
+    let table = place.succeed(["list", "--dest=store"]).stdout;
+    let notes: Vec<_> = table.lines().map(|l| l.ends_with("  pinned")).collect();
+    assert_eq!(notes, [false, false, true], "{table}");
+    pin("--unpin");
+    assert_eq!(pinned(), [false, false]);
+}
+
+#[test]
 fn list_has_a_row_for_each_snapshot_with_what_it_holds() {
     let place =
         backed_up("mkdir tree; head -c 300000 /dev/urandom > tree/a; printf 12345 > tree/b");

@@ -129,7 +129,7 @@ impl Monitor for Told {
                 };
                 assert!(left != Some(0), "dies here");
             }
-            Event::Path { .. } => {}
+            Event::Path { .. } | Event::Progress(_) => {}
         }
     }
 }
@@ -420,6 +420,7 @@ impl World {
             snapshots: self.snapshots(),
             level: Level::Files,
             sample: None,
+            jobs: 2,
             verify_signature: None,
             unfilter: None,
         };

@@ -1,0 +1,271 @@
+//! Gathers what has to be checked from the logs: references by segment, and the contents of files.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use anyhow::Result;
+
+use super::contents::{ContentsWriter, contents_key};
+use super::findings::Findings;
+use super::logs::{Found, Part};
+use super::packed::{PackedRef, four};
+use super::sample::Drawn;
+use super::segments::Segments;
+use super::snapshots::SnapshotSet;
+use crate::file_reader;
+use crate::format::entry::{Entry, EntryKind, FileContents};
+use crate::format::object_ref::{DataRef, ObjectRef};
+use crate::metadata_log::LogError;
+use crate::sorter::{Record, Sorted, Sorter};
+use crate::store::object_cache::ObjectCache;
+
+/// Different contents that are remembered, some 4 MB; beyond that all are forgotten, and some are gathered twice. It only saves work:
+/// a piece of which an entry has changed has all the others again.
+const SEEN_MAX: usize = 1 << 17;
+
+/// A reference to be compared with its object, ordered by the number of the segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Check {
+    pub(super) segment: u32,
+    pub(super) reference: PackedRef,
+    /// Whether it is one of a log, which was followed when the log was read.
+    pub(super) of_log: bool,
+}
+
+/// Takes what the logs have.
+pub(super) struct Collector<'a, 'c> {
+    segments: &'a mut Segments,
+    drawn: &'a Drawn,
+    findings: &'a mut Findings,
+    checks: Sorter<Check>,
+    gathered: Numbers,
+    contents: Option<ContentsWriter>,
+    lists: ObjectCache<'c>,
+    seen: HashSet<[u8; 16]>,
+    /// Segments that the present part needs.
+    of_part: BTreeSet<u32>,
+    text: Vec<u8>,
+}
+
+/// Segments of different kinds.
+#[derive(Default)]
+struct Numbers {
+    needed: BTreeSet<u32>,
+    with_data: BTreeSet<u32>,
+    suspect: BTreeSet<u32>,
+    unlisted: BTreeMap<u32, SnapshotSet>,
+}
+
+/// What the logs have.
+pub(super) struct Gathered {
+    pub(super) checks: Sorted<Check>,
+    pub(super) contents: Option<ContentsWriter>,
+    /// Segments that were drawn and have something that is needed.
+    pub(super) needed: BTreeSet<u32>,
+    /// Of these: in which something other than a log is needed.
+    pub(super) with_data: BTreeSet<u32>,
+    /// Segments of logs in which an object was lost.
+    pub(super) suspect: BTreeSet<u32>,
+    /// Segments that snapshots need without listing them.
+    pub(super) unlisted: BTreeMap<u32, SnapshotSet>,
+}
+
+impl<'a, 'c> Collector<'a, 'c> {
+    /// Begins with nothing; `lists` reads lists of references.
+    pub(super) fn new(
+        segments: &'a mut Segments,
+        drawn: &'a Drawn,
+        findings: &'a mut Findings,
+        lists: ObjectCache<'c>,
+        contents: Option<ContentsWriter>,
+    ) -> Self {
+        Self {
+            segments,
+            drawn,
+            findings,
+            checks: Sorter::new(&std::env::temp_dir()),
+            contents,
+            gathered: Numbers::default(),
+            lists,
+            seen: HashSet::new(),
+            of_part: BTreeSet::new(),
+            text: Vec::new(),
+        }
+    }
+
+    /// Returns everything that was gathered.
+    pub(super) fn finish(self) -> Result<Gathered> {
+        let Numbers {
+            needed,
+            with_data,
+            suspect,
+            unlisted,
+        } = self.gathered;
+        Ok(Gathered {
+            checks: self.checks.finish()?,
+            contents: self.contents,
+            needed,
+            with_data,
+            suspect,
+            unlisted,
+        })
+    }
+
+    /// Takes what stands in a log.
+    pub(super) fn take(&mut self, part: &Part, found: Found<'_>) -> Result<()> {
+        match found {
+            Found::Entry(entry) => self.entry(part, entry),
+            Found::Lost(error) => self.lost(part, error),
+            Found::Object(reference) => self.check(&reference, true),
+            Found::End => {
+                self.end(part);
+                Ok(())
+            }
+        }
+    }
+
+    fn lost(&mut self, part: &Part, error: &LogError) -> Result<()> {
+        let segment = error
+            .object
+            .map(|object| self.segments.number(object.segment));
+        self.gathered.suspect.extend(segment);
+        self.findings
+            .lost(segment, error, part.order, &part.snapshots)
+    }
+
+    fn entry(&mut self, part: &Part, entry: &Entry) -> Result<()> {
+        let EntryKind::File(contents) = &entry.kind else {
+            return Ok(());
+        };
+        let key = contents_key(contents, &mut self.text);
+        let has_lists = contents
+            .data
+            .iter()
+            .any(|data| matches!(data, DataRef::Indirect(_)));
+        if !has_lists && self.seen.contains(&key) {
+            self.need(contents);
+            return Ok(());
+        }
+        let inner = if has_lists {
+            match self.expand(part, entry, contents)? {
+                Some(data) => data,
+                None => return Ok(()),
+            }
+        } else {
+            contents.data.clone()
+        };
+        for data in &inner {
+            if let DataRef::Object(reference) | DataRef::Indirect(reference) = data {
+                self.check(reference, false)?;
+            }
+        }
+        if let Some(writer) = &mut self.contents
+            && begins_in(self.drawn, &inner)
+        {
+            let expanded = FileContents {
+                data: inner,
+                ..*contents
+            };
+            writer.add(&expanded, key, self.segments)?;
+        }
+        if self.seen.len() >= SEEN_MAX {
+            self.seen.clear();
+        }
+        self.seen.insert(key);
+        Ok(())
+    }
+
+    /// Replaces lists of references by what is in them; nothing if that was told not to be possible.
+    fn expand(
+        &mut self,
+        part: &Part,
+        entry: &Entry,
+        contents: &FileContents,
+    ) -> Result<Option<Vec<DataRef>>> {
+        for data in &contents.data {
+            if let DataRef::Indirect(list) = data {
+                self.check(list, false)?;
+            }
+        }
+        let expanded = file_reader::expand(contents.data.clone(), &mut self.lists);
+        let error = match expanded {
+            Ok(data) => return Ok(Some(data)),
+            Err(error) => LogError {
+                subject: entry.path.as_bytes().to_vec(),
+                object: None,
+                reason: format!("{error:#}"),
+            },
+        };
+        self.lost(part, &error)?;
+        Ok(None)
+    }
+
+    /// Notes a reference.
+    fn check(&mut self, reference: &ObjectRef, of_log: bool) -> Result<()> {
+        let segment = self.segments.number(reference.object.segment);
+        self.of_part.insert(segment);
+        if !self.drawn.has(reference.object.segment) {
+            return Ok(());
+        }
+        self.gathered.needed.insert(segment);
+        if !of_log {
+            self.gathered.with_data.insert(segment);
+        }
+        self.checks.add(Check {
+            segment,
+            reference: PackedRef::new(reference),
+            of_log,
+        })
+    }
+
+    /// Notes the segments of contents that were gathered before.
+    fn need(&mut self, contents: &FileContents) {
+        for data in &contents.data {
+            if let DataRef::Object(reference) = data {
+                self.of_part
+                    .insert(self.segments.number(reference.object.segment));
+            }
+        }
+    }
+
+    /// Ends a part: whoever copies or thins out a store goes by the descriptors' lists, so they have to be complete.
+    fn end(&mut self, part: &Part) {
+        for segment in std::mem::take(&mut self.of_part) {
+            let missing = part.snapshots.without(self.segments.listed_by(segment));
+            if missing.iter().next().is_some() {
+                self.gathered
+                    .unlisted
+                    .entry(segment)
+                    .or_default()
+                    .add(&missing);
+            }
+        }
+    }
+}
+
+/// Tells whether the first object of a file is in the sample; a file of zeros alone costs nothing.
+fn begins_in(drawn: &Drawn, data: &[DataRef]) -> bool {
+    let mut segments = data.iter().filter_map(|data| match data {
+        DataRef::Object(reference) | DataRef::Indirect(reference) => Some(reference.object.segment),
+        DataRef::Zero(_) => None,
+    });
+    segments.next().is_none_or(|first| drawn.has(first))
+}
+
+impl Record for Check {
+    const BYTES: usize = PackedRef::BYTES + 5;
+
+    fn encode(&self, bytes: &mut [u8]) {
+        self.reference.encode(bytes);
+        let rest = &mut bytes[PackedRef::BYTES..];
+        rest[..4].copy_from_slice(&self.segment.to_le_bytes());
+        rest[4] = u8::from(self.of_log);
+    }
+
+    fn decode(bytes: &[u8]) -> Self {
+        Self {
+            segment: four(bytes, PackedRef::BYTES),
+            reference: PackedRef::decode(bytes),
+            of_log: bytes[PackedRef::BYTES + 4] != 0,
+        }
+    }
+}
