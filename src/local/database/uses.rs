@@ -134,17 +134,17 @@ mod tests {
                 .and_then(|()| database.complete_segment(id, &sum, 100, 50))
                 .expect("adds");
         }
-        let uses: [(&str, &[u64]); 5] = [
+        let snapshots: [(&str, &[u64]); 5] = [
             ("a-20260101T000000", &[90]),
             ("a-20260102T000000", &[80, 70]),
             ("b-20260103T000000", &[10]),
             ("a-20260104T000000", &[20, 30]),
             ("a-20260105T000000.checkpoint", &[5, 40]),
         ];
-        for (name, bytes) in uses {
+        for (name, bytes) in snapshots {
             let name = SnapshotName::parse(name).expect("a name");
-            let uses = ids.into_iter().zip(bytes.iter().copied()).collect();
-            database.add_snapshot(&name, &uses).expect("adds");
+            let needed = ids.into_iter().zip(bytes.iter().copied()).collect();
+            database.add_snapshot(&name, &needed).expect("adds");
         }
         let used = database.used_segments().expect("looks");
         let of = |at: usize| {
