@@ -45,9 +45,8 @@ fn write_file(world: &World, name: &str, number: u64) {
 fn segment_bytes(world: &World) -> u64 {
     let files = fs::read_dir(world.path("store")).expect("is listed");
     let files = files.map(|file| file.expect("is read"));
-    let is_segment = |name: &str| name.ends_with(".tar");
     files
-        .filter(|file| file.file_name().to_str().is_some_and(is_segment))
+        .filter(|file| file.path().extension().is_some_and(|e| e == "tar"))
         .map(|file| file.metadata().expect("is there").len())
         .sum()
 }
