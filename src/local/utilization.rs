@@ -7,6 +7,13 @@
 //! bytes. Each reference counts, so a block that one snapshot has twice counts twice: then a segment passes for better used than it
 //! is, and at most for fully used.
 //!
+//! **Before the month ends**, that is too late. What is stored tonight is mostly needed by tonight's snapshot, so the greatest number
+//! falls only when that one is pruned. By then the month may have ended, and the last snapshot of a month is one that keep rules keep
+//! for long: it holds the segment, however little it needs of it. So a segment that was written in this month is judged by what the
+//! newest snapshot of a scheme needs; then the one that stays has it written again, beside what else lives. Unless the oldest
+//! snapshot uses it: that one was kept longest, and nothing could be freed before it is gone. A year of nights
+//! (docs/decisions/0009-clean-threshold.md) tells what each of both is worth.
+//!
 //! **Age.** Writing a segment's live bytes again pays if they stay: what was stored long ago mostly will. The lineage weighs
 //! (1 − u) · age / (u + 0.1), and so does this when it orders what it marks. Blocks that go on living are to lie beside others of
 //! their age, since they will die together; so segments that expire get an **age class**, and the next backup writes the live blocks
@@ -17,8 +24,10 @@
 //! stored already.
 
 use anyhow::Result;
+use jiff::Timestamp;
 
 use super::database::{AGE_CLASS_MAX, Database, UsedSegment};
+use crate::format::date::format_stamp;
 use crate::format::object_ref::SegmentId;
 
 /// Data younger than this goes back among what is new, in seconds.
@@ -78,7 +87,12 @@ pub fn mark(database: &Database, expiring: &[Expiring]) -> Result<()> {
 }
 
 fn expire(segment: &UsedSegment, now: i64) -> Expiring {
-    let live_bytes = segment.used_bytes.min(segment.data_bytes);
+    let judged_bytes = if !segment.oldest_uses && month(segment.written) == month(now) {
+        segment.newest_bytes
+    } else {
+        segment.used_bytes
+    };
+    let live_bytes = judged_bytes.min(segment.data_bytes);
     // A clock that was set back makes no data younger than new.
     let age_seconds = now.saturating_sub(segment.stored).max(0);
     let unused = 1.0 - ratio(live_bytes, segment.data_bytes);
@@ -93,6 +107,14 @@ fn expire(segment: &UsedSegment, now: i64) -> Expiring {
         benefit: unused * age / (1.1 - unused),
         is_metadata: segment.is_metadata,
     }
+}
+
+/// Returns year and month in UTC; none for times that cannot be.
+fn month(second: i64) -> Option<String> {
+    let instant = Timestamp::from_second(second).ok()?;
+    let mut stamp = format_stamp(instant);
+    stamp.truncate("YYYYMM".len());
+    Some(stamp)
 }
 
 #[allow(clippy::cast_precision_loss)] // Fifteen digits of a share are enough.
@@ -136,8 +158,34 @@ mod tests {
             is_metadata: false,
             data_bytes: 100 << 20,
             used_bytes: used << 20,
+            newest_bytes: 0,
+            oldest_uses: true,
             stored: 1_000 * DAY - age_days * DAY,
+            written: 1_000 * DAY - age_days * DAY,
         }
+    }
+
+    #[test]
+    fn what_is_of_this_month_is_judged_by_the_newest_snapshot() {
+        // The 23rd of a month.
+        let now = 996 * DAY;
+        let live = |segment: &UsedSegment| expire(segment, now).live_bytes >> 20;
+        let of_this_month = UsedSegment {
+            newest_bytes: 30 << 20,
+            oldest_uses: false,
+            ..segment(1, 90, 26)
+        };
+        assert_eq!(live(&of_this_month), 30);
+        let held = UsedSegment {
+            oldest_uses: true,
+            ..of_this_month.clone()
+        };
+        assert_eq!(live(&held), 90, "the oldest snapshot uses it");
+        let of_last_month = UsedSegment {
+            written: of_this_month.written - 2 * DAY,
+            ..of_this_month
+        };
+        assert_eq!(live(&of_last_month), 90, "a month has ended since");
     }
 
     #[test]

@@ -98,7 +98,7 @@ fn what_cannot_be_cleaned_is_refused() {
         let ended = place.run(["clean", "--localdb=state", &format!("--below={below}")]);
         ended.assert_one_line(
             2,
-            &[&format!("--below={below} is out of range"), "such as 0.6"],
+            &[&format!("--below={below} is out of range"), "such as 0.7"],
         );
     }
     place.sh("mkdir empty");

@@ -1,5 +1,6 @@
 //! `pileus prune` as users run it.
 
+mod nights;
 mod sequences;
 
 use std::fs;

@@ -21,14 +21,30 @@ pub struct UsedSegment {
     pub data_bytes: u64,
     /// The most bytes that one snapshot refers to, each reference counted: this may be more than it has.
     pub used_bytes: u64,
+    /// The most that a scheme's newest snapshot refers to, counted in the same way.
+    pub newest_bytes: u64,
+    /// Whether the oldest snapshot of a scheme uses it.
+    pub oldest_uses: bool,
     /// When its data were stored first, on average, in seconds since 1970.
     pub stored: i64,
+    /// When it was written itself.
+    pub written: i64,
 }
 
 /// Returns for each used segment, by its row, the most bytes that one snapshot refers to. Read in the order of the table: SQLite
 /// would sort a row for each segment of each snapshot.
 pub(super) fn most_used(connection: &Connection) -> rusqlite::Result<HashMap<i64, u64>> {
-    let mut statement = connection.prepare_cached("SELECT segment, data_bytes FROM segment_use")?;
+    most_used_by(connection, "SELECT segment, data_bytes FROM segment_use")
+}
+
+/// Checkpoints are a series of their own: they have only a part of what the next complete snapshot will need.
+const NEWEST: &str = "SELECT segment, data_bytes FROM segment_use WHERE snapshot IN \
+    (SELECT max(id) FROM snapshot GROUP BY scheme, checkpoint)";
+const OLDEST: &str = "SELECT segment, data_bytes FROM segment_use WHERE snapshot IN \
+    (SELECT min(id) FROM snapshot GROUP BY scheme)";
+
+fn most_used_by(connection: &Connection, sql: &str) -> rusqlite::Result<HashMap<i64, u64>> {
+    let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([])?;
     let mut most = HashMap::new();
     while let Some(row) = rows.next()? {
@@ -43,6 +59,8 @@ impl Database {
     /// Returns all segments that a snapshot uses and that have not expired; not those whose size or time is not known.
     pub fn used_segments(&self) -> Result<Vec<UsedSegment>> {
         let used = self.sql(most_used(&self.connection))?;
+        let newest = self.sql(most_used_by(&self.connection, NEWEST))?;
+        let oldest = self.sql(most_used_by(&self.connection, OLDEST))?;
         let stored = self.stored_before()?;
         let sql = "SELECT id, uuid, segment_group, data_bytes, stored FROM segment \
             WHERE expired IS NULL AND sha1 IS NOT NULL AND data_bytes > 0 AND stored IS NOT NULL ORDER BY id";
@@ -55,15 +73,16 @@ impl Database {
                 continue;
             };
             let group: Option<String> = self.sql(row.get(2))?;
+            let written = self.sql(row.get(4))?;
             segments.push(UsedSegment {
                 id: SegmentId::from_bytes(self.sql(row.get(1))?),
                 is_metadata: group.is_some_and(|g| g == SegmentGroup::Metadata.to_string()),
                 data_bytes: u64::try_from(self.sql(row.get::<_, i64>(3))?).unwrap_or(0),
                 used_bytes,
-                stored: match stored.get(&row_id) {
-                    Some(&earlier) => earlier,
-                    None => self.sql(row.get(4))?,
-                },
+                newest_bytes: newest.get(&row_id).copied().unwrap_or(0),
+                oldest_uses: oldest.contains_key(&row_id),
+                stored: stored.get(&row_id).copied().unwrap_or(written),
+                written,
             });
         }
         Ok(segments)
@@ -118,6 +137,42 @@ mod tests {
     use crate::local::database::BlockDigest;
 
     #[test]
+    fn the_newest_and_the_oldest_snapshot_of_each_scheme_are_told_apart() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut database = Database::open(dir.path()).expect("opens");
+        let sum = Checksum::of(Algorithm::Sha1, b"");
+        let ids = [1, 2].map(|n| SegmentId::from_bytes([n; 16]));
+        for id in ids {
+            database
+                .add_segment(id, "file", SegmentGroup::Data, 1000)
+                .and_then(|()| database.complete_segment(id, &sum, 100, 50))
+                .expect("adds");
+        }
+        let snapshots: [(&str, &[u64]); 5] = [
+            ("a-20260101T000000", &[90]),
+            ("a-20260102T000000", &[80, 70]),
+            ("b-20260103T000000", &[10]),
+            ("a-20260104T000000", &[20, 30]),
+            ("a-20260105T000000.checkpoint", &[5, 40]),
+        ];
+        for (name, bytes) in snapshots {
+            let name = SnapshotName::parse(name).expect("a name");
+            let needed = ids.into_iter().zip(bytes.iter().copied()).collect();
+            database.add_snapshot(&name, &needed).expect("adds");
+        }
+        let used = database.used_segments().expect("looks");
+        let of = |at: usize| {
+            let segment: &UsedSegment = &used[at];
+            (
+                segment.used_bytes,
+                segment.newest_bytes,
+                segment.oldest_uses,
+            )
+        };
+        assert_eq!((of(0), of(1)), ((90, 20, true), (70, 40, false)));
+    }
+
+    #[test]
     fn what_counts_is_the_most_that_one_snapshot_uses() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut database = Database::open(dir.path()).expect("opens");
@@ -152,6 +207,7 @@ mod tests {
             (segment.used_bytes, segment.stored, segment.is_metadata)
         };
         assert_eq!((of(0), of(1)), ((120, 10, false), (40, 1000, true)));
+        assert!(used.iter().all(|segment| segment.written == 1000));
         assert_eq!(used.len(), 2, "what nothing uses is left alone");
         assert_eq!(database.snapshots_using(ids[1]).expect("looks").len(), 2);
         assert!(database.snapshots_using(ids[2]).expect("looks").is_empty());

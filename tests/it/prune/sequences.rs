@@ -14,6 +14,7 @@ use pileus::clean::{self, CleanOptions};
 use pileus::format::object_ref::SegmentId;
 use pileus::format::snapshot_name::SnapshotName;
 use pileus::local::lock::Locked;
+use pileus::local::utilization::Expiring;
 use pileus::monitor::{Event, Monitor};
 use pileus::prune::retention::{Period, Rules};
 use pileus::prune::{Prune, PruneOptions};
@@ -26,7 +27,7 @@ use proptest::prelude::*;
 
 /// One step.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     /// Gives a file these contents; none removes it.
     Edit {
         file: u8,
@@ -153,14 +154,14 @@ fn alone<T>(step: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
 }
 
 /// A tree, a store, local state beside it, and a clock that runs fast.
-struct World {
+pub(super) struct World {
     dir: tempfile::TempDir,
     clock: TestClock,
     segments: u128,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(dir.path().join("tree")).expect("is made");
         fs::write(dir.path().join("tree/always"), "here").expect("is written");
@@ -173,18 +174,18 @@ impl World {
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn snapshots(&self) -> Vec<SnapshotName> {
+    pub(super) fn snapshots(&self) -> Vec<SnapshotName> {
         match Catalog::open(&self.path("store")) {
             Ok(catalog) => catalog.snapshots().cloned().collect(),
             Err(_) => Vec::new(),
         }
     }
 
-    fn take(&mut self, step: &Step) {
+    pub(super) fn take(&mut self, step: &Step) {
         self.clock.wait_until(self.clock.now() + 7.hours());
         match step {
             Step::Edit { file, contents } => self.edit(*file, *contents),
@@ -199,16 +200,7 @@ impl World {
                 options.rules.counts = vec![(Period::Last, *last), (Period::Daily, *daily)];
                 self.prune(&options, *dies_after);
             }
-            Step::Clean { below } => {
-                let options = CleanOptions {
-                    local: self.path("state"),
-                    below: *below,
-                    dry_run: false,
-                };
-                if clean::has_local_state(&options) {
-                    alone(|| clean::run(&options, self.clock.now())).expect("cleans");
-                }
-            }
+            Step::Clean { below } => drop(self.clean(*below)),
             Step::Pin { at, pins } => {
                 let mut options = self.prune_options(true);
                 let snapshots = self.snapshots();
@@ -229,6 +221,19 @@ impl World {
                 dies_after,
             } => self.rebuild(*deep, *loses, *dies_after),
         }
+    }
+
+    /// Marks what is used less than that, and returns it.
+    pub(super) fn clean(&self, below: f64) -> Vec<Expiring> {
+        let options = CleanOptions {
+            local: self.path("state"),
+            below,
+            dry_run: false,
+        };
+        if !clean::has_local_state(&options) {
+            return Vec::new();
+        }
+        alone(|| clean::run(&options, self.clock.now())).expect("cleans")
     }
 
     fn edit(&self, file: u8, contents: Option<(u8, u16)>) {
@@ -414,7 +419,7 @@ impl World {
     }
 
     /// Fails unless every snapshot that is there is whole, down to the contents of its files.
-    fn assert_readable(&self) {
+    pub(super) fn assert_readable(&self) {
         let options = VerifyOptions {
             store: self.path("store"),
             snapshots: self.snapshots(),
