@@ -148,7 +148,13 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         monitor.problem(b"/proc", "is not mounted: extended attributes of directories, links and special files are left out");
     }
     let own_directories = own_directories(&store, &local)?;
-    let scanner = Scanner::new(&sources, &options.selection, &own_directories, &monitor);
+    let scanner = Scanner::new(
+        &sources,
+        &options.selection,
+        &own_directories,
+        &monitor,
+        false,
+    );
     let database = Database::open(&local)?;
     let is_there = |name: &SnapshotName| store.has(&name.descriptor_file());
     database.ensure_made_in(&options.store, is_there)?;
@@ -169,7 +175,7 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         comparison: catalog.as_ref().map(compare).transpose()?,
     };
     let mut run = Run::start(options, outside, state, surroundings.names)?;
-    let walked = look_ahead::scan(scanner, surroundings.clock, &mut |found| run.visit(found));
+    let walked = look_ahead::scan(scanner, surroundings.clock, &mut run);
     let report = match walked {
         Err(error) if error.is::<run::Interrupted>() => run.interrupt(),
         Ok(()) => run.finish(),

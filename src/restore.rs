@@ -202,7 +202,7 @@ impl<'t> Restorer<'t> {
     fn restored(&self, path: &EntryPath, bytes: u64) {
         self.entries.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.monitor.path(PathStatus::Restored, path);
+        self.monitor.path(PathStatus::Restored, path, None);
     }
 
     fn give_attributes(

@@ -18,7 +18,7 @@ use super::comparison::Comparison;
 use super::contents::Chunker;
 use super::describe::{self, OwnerNames, ReadXattrs};
 use super::links::Links;
-use super::look_ahead::Found;
+use super::look_ahead::{Found, Visitor};
 use super::scan::file_type;
 use super::staging::Staging;
 use super::tally::StatusCounts;
@@ -26,6 +26,7 @@ use super::{BackupOptions, Clock};
 use crate::format::BLOCK_BYTES;
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::object_ref::DataRef;
+use crate::format::path::EntryPath;
 use crate::format::segment_group::SegmentGroup;
 use crate::format::snapshot_name::SnapshotName;
 use crate::local::database::Database;
@@ -86,6 +87,8 @@ pub(super) struct Run<'r> {
     pub(super) source_bytes: u64,
     /// When the present path was looked at, or a moment before.
     seen: Timestamp,
+    /// The rule that took the present path, if reasons are asked for.
+    rule: Option<String>,
     /// The checkpoint that this run made last.
     pub(super) last_checkpoint: Option<SnapshotName>,
     /// When something ended last that took long: what was seen before may be something else by now.
@@ -129,6 +132,7 @@ impl<'r> Run<'r> {
             entries: StatusCounts::default(),
             source_bytes: 0,
             seen: outside.started,
+            rule: None,
             last_checkpoint: None,
             long_work_ended: None,
             safe_bytes: 0,
@@ -136,7 +140,7 @@ impl<'r> Run<'r> {
     }
 
     /// Backs up one path.
-    pub(super) fn visit(&mut self, found: &Found<'_>) -> Result<()> {
+    fn back_up(&mut self, found: &Found<'_>) -> Result<()> {
         let before = (self.chunker.bytes_read(), self.safe_bytes);
         match self.look_again(found) {
             Ok(found) => self.decide(&found)?,
@@ -221,7 +225,7 @@ impl<'r> Run<'r> {
             self.source_bytes += u64::try_from(found.stat.st_size).unwrap_or(0);
         }
         self.entries.add(PathStatus::Old);
-        self.outside.monitor.path(PathStatus::Old, found.path);
+        self.tell(PathStatus::Old, found.path);
         self.log.keep(&self.pool)
     }
 
@@ -274,6 +278,11 @@ impl<'r> Run<'r> {
         }
     }
 
+    fn tell(&self, status: PathStatus, path: &EntryPath) {
+        let rule = self.rule.as_deref();
+        self.outside.monitor.path(status, path, rule);
+    }
+
     /// Appends an entry to the log. `stat` is what it was made from; `unstable` whether the file changed while it was read.
     pub(super) fn record(
         &mut self,
@@ -304,7 +313,7 @@ impl<'r> Run<'r> {
             self.source_bytes += contents.size;
         }
         self.entries.add(status);
-        monitor.path(status, &entry.path);
+        self.tell(status, &entry.path);
         let volatile = match entry.kind {
             EntryKind::File(_) => entry.volatile,
             _ => is_racy_at(stat, self.seen),
@@ -322,6 +331,18 @@ impl<'r> Run<'r> {
     /// A file that changed in the second of its reading could change again without a trace in its times.
     pub(super) fn is_racy(&self, stat: &FileStat) -> bool {
         is_racy_at(stat, self.outside.clock.now())
+    }
+}
+
+impl Visitor for Run<'_> {
+    fn visit(&mut self, found: &Found<'_>) -> Result<()> {
+        self.rule = found.rule.map(ToOwned::to_owned);
+        self.back_up(found)
+    }
+
+    fn pass(&mut self, path: &EntryPath, why: &str) {
+        let monitor = self.outside.monitor;
+        monitor.path(PathStatus::Excluded, path, Some(why));
     }
 }
 

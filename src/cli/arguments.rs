@@ -1,9 +1,11 @@
 //! The command line's definition: every subcommand, option and help text.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::choosing::RuleArguments;
 use crate::console::Verbosity;
 
 /// Snapshot backups into plain tar segments.
@@ -82,9 +84,28 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "DIR")]
     pub(crate) localdb: Option<PathBuf>,
 
-    /// Leave out what matches: * and ? stop at /, ** does not, a leading / anchors, a trailing / means directories only
-    #[arg(long, value_name = "PATTERN")]
-    pub(crate) exclude: Vec<String>,
+    #[command(flatten)]
+    pub(crate) rules: RuleArguments,
+
+    /// Take only the tag of directories that a CACHEDIR.TAG marks as caches
+    #[arg(long)]
+    pub(crate) exclude_caches: bool,
+
+    /// Take nothing else of directories that have a file of this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) exclude_if_present: Vec<OsString>,
+
+    /// Leave out files of more than this
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) exclude_larger_than: Option<String>,
+
+    /// Leave out what is mounted below a PATH
+    #[arg(long)]
+    pub(crate) one_file_system: bool,
+
+    /// Let files of this name rule what is taken of their directories: lines of "+ PATTERN" and "- PATTERN"
+    #[arg(long, value_name = "NAME")]
+    pub(crate) dir_rules: Option<OsString>,
 
     /// bzip2, zstd, gzip or none, with a level: zstd:9 [default: bzip2]
     #[arg(long, value_name = "CODEC[:LEVEL]")]
@@ -268,7 +289,7 @@ pub(crate) struct Find {
 
     /// What to find, as with --exclude of backup: * and ? stop at /, ** does not, a leading / anchors
     #[arg(value_name = "PATTERN", required = true)]
-    pub(crate) patterns: Vec<String>,
+    pub(crate) patterns: Vec<OsString>,
 
     /// Only snapshots of this series
     #[arg(long, value_name = "NAME")]
@@ -313,7 +334,7 @@ pub(crate) struct Diff {
 
     /// Leave out what matches, as backup does
     #[arg(long, value_name = "PATTERN")]
-    pub(crate) exclude: Vec<String>,
+    pub(crate) exclude: Vec<OsString>,
 
     /// Undo a filter that is not built in with this shell command, such as "gpg -d"
     #[arg(long, value_name = "COMMAND")]

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use pileus::backup::{
-    self, BackupOptions, BackupReport, Clock, Deduplicate, Selection, Sources, StatusCounts,
-    Surroundings, Written,
+    self, BackupOptions, BackupReport, Clock, Deduplicate, Sources, StatusCounts, Surroundings,
+    Written,
 };
 use pileus::format::object_ref::SegmentId;
 use pileus::format::segment_group::SegmentGroup;
@@ -19,7 +19,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::arguments::Backup;
-use super::{Failure, INTERRUPTED, clean, done_with, size};
+use super::{Failure, INTERRUPTED, choosing, clean, done_with, size};
 use crate::console::Console;
 
 /// Smaller segments would be all framing, larger ones would not fit in memory when a program filters them.
@@ -86,7 +86,7 @@ fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
         store: arguments.dest.clone(),
         local: arguments.localdb.clone(),
         sources: arguments.paths.clone(),
-        selection: Selection::excluding(&arguments.exclude)?,
+        selection: choosing::selection(arguments)?,
         scheme: arguments.scheme.clone().unwrap_or_default(),
         filter: filter(arguments)?,
         signature_filter: arguments.signature_filter.clone(),

@@ -6,6 +6,7 @@ mod backup_input;
 mod backup_output;
 mod between_calls;
 mod checkpoints;
+mod choosing;
 mod clean;
 mod damage;
 mod destination;

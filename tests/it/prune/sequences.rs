@@ -237,7 +237,7 @@ impl World {
             store: self.path("store"),
             local: Some(self.path("state")),
             sources: vec![self.path("tree")],
-            selection: Selection::excluding(&[]).expect("no pattern is wrong"),
+            selection: Selection::default(),
             scheme: if other_scheme { "b" } else { "a" }.to_owned(),
             filter: Filter::Builtin(Codec::None),
             signature_filter: None,
