@@ -39,7 +39,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 
 use crate::format::snapshot_name::SnapshotName;
@@ -68,7 +68,7 @@ pub struct BackupOptions {
     /// The directory of local state; `None` for the store itself.
     pub local: Option<PathBuf>,
     /// What to back up.
-    pub sources: Vec<PathBuf>,
+    pub sources: Sources,
     /// What to leave out.
     pub selection: Selection,
     /// Name of the series of snapshots; empty for none.
@@ -138,12 +138,12 @@ pub struct BackupReport {
 /// the report.
 pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<BackupReport> {
     let started = surroundings.clock.now();
-    let sources = Sources::parse(&options.sources).map_err(anyhow::Error::msg)?;
-    check_sources(&sources)?;
+    let monitor = Counter::new(surroundings.monitor);
+    let mut sources = options.sources.clone();
+    check_sources(&mut sources, &monitor)?;
     let store = Arc::new(StoreDir::open_or_create(&options.store)?);
     let local = local_directory(options)?;
     let lock = Lock::take(&local, started)?;
-    let monitor = Counter::new(surroundings.monitor);
     if !Path::new("/proc/self/fd").exists() {
         monitor.problem(b"/proc", "is not mounted: extended attributes of directories, links and special files are left out");
     }
@@ -185,21 +185,44 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
     report
 }
 
-/// Finds a source that is missing before anything is made.
-fn check_sources(sources: &Sources) -> Result<()> {
-    for Source { path: source, .. } in &sources.paths {
-        let shown = if sources.base == Path::new("/") {
-            format!("/{source}")
-        } else {
-            source.to_string()
-        };
-        if !scan::exists(&sources.base, source)
-            .with_context(|| format!("cannot look at {shown}"))?
-        {
-            bail!("{shown} does not exist: nothing was backed up");
+/// Finds a source that is missing before anything is made. One that was only listed is left out instead.
+fn check_sources(sources: &mut Sources, monitor: &Counter<'_>) -> Result<()> {
+    let base = sources.base.clone();
+    let mut missing = None;
+    sources.paths.retain(|source| {
+        let shown = shown(&base, source);
+        match scan::exists(&base, source.place()) {
+            Ok(true) => true,
+            Ok(false) if source.listed => {
+                monitor.problem(source.path.as_bytes(), "does not exist");
+                false
+            }
+            Err(error) if source.listed => {
+                let reason = format_args!("cannot look at it: {error}");
+                monitor.problem(source.path.as_bytes(), reason);
+                false
+            }
+            Ok(false) => {
+                missing.get_or_insert(anyhow!("{shown} does not exist: nothing was backed up"));
+                true
+            }
+            Err(error) => {
+                let error = anyhow::Error::new(error);
+                missing.get_or_insert(error.context(format!("cannot look at {shown}")));
+                true
+            }
         }
+    });
+    missing.map_or(Ok(()), Err)
+}
+
+/// Returns a source as it was named.
+fn shown(base: &Path, source: &Source) -> String {
+    if base == Path::new("/") {
+        format!("/{}", source.place())
+    } else {
+        source.place().to_string()
     }
-    Ok(())
 }
 
 fn local_directory(options: &BackupOptions) -> Result<PathBuf> {

@@ -135,7 +135,12 @@ impl<'r> Scanner<'r> {
                 continue;
             }
             let base = self.open_base(source)?;
-            if source.path.is_scan_root() {
+            if let Some(on_disk) = &source.on_disk {
+                self.awaited.borrow_mut().remove(&source.path);
+                let directory = open::open_renamed(&base, on_disk, source.follow)?;
+                let stat = fstat(&directory).context("cannot look at the source")?;
+                self.walk_itself(&source.path, Arc::new(directory), stat, visit)?;
+            } else if source.path.is_scan_root() {
                 self.awaited.borrow_mut().remove(&source.path);
                 let stat = fstat(&base).context("cannot look at the source")?;
                 self.walk_itself(&source.path, Arc::new(base.into()), stat, visit)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::choosing::RuleArguments;
+use super::choosing::ChoosingArguments;
 use crate::console::Verbosity;
 
 /// Snapshot backups into plain tar segments.
@@ -73,7 +73,7 @@ pub(crate) struct Backup {
     pub(crate) dest: PathBuf,
 
     /// What to back up: all PATHs absolute or all relative
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present = "files_from")]
     pub(crate) paths: Vec<PathBuf>,
 
     /// Name of this series of snapshots, such as home
@@ -85,27 +85,7 @@ pub(crate) struct Backup {
     pub(crate) localdb: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) rules: RuleArguments,
-
-    /// Take only the tag of directories that a CACHEDIR.TAG marks as caches
-    #[arg(long)]
-    pub(crate) exclude_caches: bool,
-
-    /// Take nothing else of directories that have a file of this name
-    #[arg(long, value_name = "NAME")]
-    pub(crate) exclude_if_present: Vec<OsString>,
-
-    /// Leave out files of more than this
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) exclude_larger_than: Option<String>,
-
-    /// Leave out what is mounted below a PATH
-    #[arg(long)]
-    pub(crate) one_file_system: bool,
-
-    /// Let files of this name rule what is taken of their directories: lines of "+ PATTERN" and "- PATTERN"
-    #[arg(long, value_name = "NAME")]
-    pub(crate) dir_rules: Option<OsString>,
+    pub(crate) choosing: ChoosingArguments,
 
     /// bzip2, zstd, gzip or none, with a level: zstd:9 [default: bzip2]
     #[arg(long, value_name = "CODEC[:LEVEL]")]

@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use pileus::backup::{
-    self, BackupOptions, BackupReport, Clock, Deduplicate, Sources, StatusCounts, Surroundings,
-    Written,
+    self, BackupOptions, BackupReport, Clock, Deduplicate, StatusCounts, Surroundings, Written,
 };
 use pileus::format::object_ref::SegmentId;
 use pileus::format::segment_group::SegmentGroup;
@@ -19,7 +18,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::arguments::Backup;
-use super::{Failure, INTERRUPTED, choosing, clean, done_with, size};
+use super::{Failure, INTERRUPTED, clean, done_with, size};
 use crate::console::Console;
 
 /// Smaller segments would be all framing, larger ones would not fit in memory when a program filters them.
@@ -70,7 +69,6 @@ fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
 
 /// Checks everything that can be wrong with the command line before anything is touched.
 fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
-    Sources::parse(&arguments.paths)?;
     if let Some(scheme) = &arguments.scheme {
         check_scheme(scheme).map_err(|e| e.to_string())?;
     }
@@ -85,8 +83,8 @@ fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
     Ok(BackupOptions {
         store: arguments.dest.clone(),
         local: arguments.localdb.clone(),
-        sources: arguments.paths.clone(),
-        selection: choosing::selection(arguments)?,
+        sources: arguments.choosing.sources(&arguments.paths)?,
+        selection: arguments.choosing.selection()?,
         scheme: arguments.scheme.clone().unwrap_or_default(),
         filter: filter(arguments)?,
         signature_filter: arguments.signature_filter.clone(),

@@ -33,6 +33,7 @@ mod restore_selection;
 mod restore_target;
 mod round_trip;
 mod signatures;
+mod sources;
 mod special_files;
 mod stats;
 mod store_files;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use anyhow::{Result, anyhow};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, fstat};
@@ -77,6 +78,20 @@ pub(super) fn open_seen(
         Ok(_) | Err(Errno::ELOOP | Errno::ENOTDIR | Errno::ENOENT) => Err(Closed::Replaced),
         Err(errno) => Err(Closed::Failed(errno)),
     }
+}
+
+/// Opens a source that is recorded under another name; only a directory can be named by itself.
+pub(super) fn open_renamed(base: impl AsFd, source: &EntryPath, follow: bool) -> Result<OwnedFd> {
+    let mut flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    if !follow {
+        flags |= OFlag::O_NOFOLLOW;
+    }
+    openat(base, source.as_bytes(), flags, Mode::empty()).map_err(|errno| match errno {
+        Errno::ENOTDIR | Errno::ELOOP => {
+            anyhow!("{source} is no directory, and --as-path renames only directories")
+        }
+        _ => anyhow!("cannot open {source}: {}", errno.desc()),
+    })
 }
 
 /// Opens a directory and makes sure that it is the one seen before.
