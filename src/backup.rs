@@ -12,6 +12,9 @@
 //! A checkpoint takes the same steps up to 4 in the middle of a run. Nothing that is published is ever changed or opened for
 //! reading (but for `--deduplicate=verify`), and nothing is removed but the checkpoints that a complete snapshot replaces.
 //!
+//! A dry run does all of this but 3 to 5, with a store that keeps nothing and a database that is rolled back: what it tells is what
+//! the run itself would find.
+//!
 //! A failure of one file is a problem, and the run goes on. A failure of the store or of local state ends the run.
 
 mod block_sink;
@@ -35,6 +38,7 @@ mod store_file;
 mod sub_file;
 mod tally;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -43,7 +47,7 @@ use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 
 use crate::format::snapshot_name::SnapshotName;
-use crate::local::database::Database;
+use crate::local::database::{self, Database};
 use crate::local::lock::Lock;
 use crate::monitor::{Counter, Monitor};
 use crate::store::catalog::{Catalog, is_store_file};
@@ -91,6 +95,10 @@ pub struct BackupOptions {
     pub checkpoint_bytes: u64,
     /// Whether to leave checkpoints in the store that a newer snapshot makes superfluous.
     pub leave_checkpoints: bool,
+    /// Whether to do everything but write: the store and local state are left as they are.
+    pub dry_run: bool,
+    /// Whether to tell what is left out too, and which rule decided about each path.
+    pub reasons: bool,
     /// Most bytes of a file that is copied aside because it keeps changing: 0 for none, `None` for a tenth of the free space.
     pub staging_bytes: Option<u64>,
 }
@@ -141,24 +149,23 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
     let monitor = Counter::new(surroundings.monitor);
     let mut sources = options.sources.clone();
     check_sources(&mut sources, &monitor)?;
-    let store = Arc::new(StoreDir::open_or_create(&options.store)?);
-    let local = local_directory(options)?;
-    let lock = Lock::take(&local, started)?;
+    let place = Place::open(options, started)?;
+    let (store, local) = (&place.store, &place.local);
     if !Path::new("/proc/self/fd").exists() {
         monitor.problem(b"/proc", "is not mounted: extended attributes of directories, links and special files are left out");
     }
-    let own_directories = own_directories(&store, &local)?;
+    let own_directories = own_directories(store, local)?;
     let scanner = Scanner::new(
         &sources,
         &options.selection,
         &own_directories,
         &monitor,
-        false,
+        options.reasons,
     );
-    let database = Database::open(&local)?;
+    let database = place.database(options)?;
     let is_there = |name: &SnapshotName| store.has(&name.descriptor_file());
     database.ensure_made_in(&options.store, is_there)?;
-    let comparing = options.deduplicate == Deduplicate::Verify;
+    let comparing = options.deduplicate == Deduplicate::Verify && store.path().exists();
     let catalog = comparing.then(|| Catalog::open(store.path())).transpose()?;
     let compare = |catalog| Comparison::new(catalog, &monitor);
 
@@ -169,8 +176,8 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         started,
     };
     let state = run::State {
-        store: Arc::clone(&store),
-        local: &local,
+        store: Arc::clone(store),
+        local,
         database,
         comparison: catalog.as_ref().map(compare).transpose()?,
     };
@@ -181,8 +188,48 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         Ok(()) => run.finish(),
         Err(error) => Err(error),
     };
-    drop(lock);
+    drop(place);
     report
+}
+
+/// Where a run works: the store, and local state, whose lock is held.
+struct Place {
+    store: Arc<StoreDir>,
+    /// In a dry run, it need not be there.
+    local: PathBuf,
+    _lock: Option<Lock>,
+}
+
+impl Place {
+    fn open(options: &BackupOptions, started: Timestamp) -> Result<Self> {
+        let local = options.local.as_ref().unwrap_or(&options.store).clone();
+        let open = if options.dry_run {
+            StoreDir::open_for_dry_run
+        } else {
+            StoreDir::open_or_create
+        };
+        let store = Arc::new(open(&options.store)?);
+        // The same rules as for a store: only the last component is made.
+        open(&local)?;
+        let lock = if options.dry_run {
+            Lock::take_silently(&local)?
+        } else {
+            Some(Lock::take(&local, started)?)
+        };
+        Ok(Self {
+            store,
+            local,
+            _lock: lock,
+        })
+    }
+
+    /// Opens the database. In a dry run, what is done to it is never committed; if there is none, none is made.
+    fn database(&self, options: &BackupOptions) -> Result<Database> {
+        if options.dry_run && !self.local.join(database::FILE_NAME).exists() {
+            return Database::temporary();
+        }
+        Database::open(&self.local)
+    }
 }
 
 /// Finds a source that is missing before anything is made. One that was only listed is left out instead.
@@ -225,27 +272,23 @@ fn shown(base: &Path, source: &Source) -> String {
     }
 }
 
-fn local_directory(options: &BackupOptions) -> Result<PathBuf> {
-    let Some(local) = &options.local else {
-        return Ok(options.store.clone());
-    };
-    // The same rules as for a store: only the last component is made.
-    StoreDir::open_or_create(local)?;
-    Ok(local.clone())
-}
-
-fn own_directories(store: &StoreDir, local: &Path) -> Result<[OwnDirectory; 2]> {
+/// Tells directories with files of pileus itself; those that are not there, in a dry run, have none.
+fn own_directories(store: &StoreDir, local: &Path) -> Result<Vec<OwnDirectory>> {
     use std::os::unix::fs::MetadataExt;
     let is_own = |name: &[u8]| {
         is_store_file(name) || std::str::from_utf8(name).is_ok_and(crate::local::is_local_file)
     };
-    let local_metadata =
-        std::fs::metadata(local).with_context(|| format!("cannot look at {}", local.display()))?;
+    let cannot_look = |path: &Path| format!("cannot look at {}", path.display());
     let store_identity = store
         .identity()
-        .with_context(|| format!("cannot look at {}", store.path().display()))?;
-    Ok(
-        [store_identity, (local_metadata.dev(), local_metadata.ino())]
-            .map(|identity| OwnDirectory { identity, is_own }),
-    )
+        .with_context(|| cannot_look(store.path()))?;
+    let local_identity = match std::fs::metadata(local) {
+        Ok(metadata) => Some((metadata.dev(), metadata.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| cannot_look(local)),
+    };
+    let identities = [store_identity, local_identity].into_iter().flatten();
+    Ok(identities
+        .map(|identity| OwnDirectory { identity, is_own })
+        .collect())
 }

@@ -37,6 +37,9 @@ impl Run<'_> {
     /// Ends a run that was told to end early.
     pub(super) fn interrupt(mut self) -> Result<BackupReport> {
         let mut snapshot = None;
+        if self.options.dry_run {
+            return Ok(self.report(None, true));
+        }
         if self.entries.total() > 0 {
             let now = self.outside.clock.now();
             snapshot = Some(self.checkpoint(now)?);
@@ -80,6 +83,10 @@ impl Run<'_> {
         }
         let log = self.log.finish(&self.pool)?;
         self.complete_segments()?;
+        if self.options.dry_run {
+            // What the database was told is rolled back when it is closed.
+            return Ok(self.report(None, false));
+        }
         let started = self.outside.started;
         let snapshot = self.publish(log.root, &log.uses, Naming::Complete, started)?;
         self.remember(&snapshot, log.cache);

@@ -113,10 +113,14 @@ impl<'r> Run<'r> {
             local: state.local,
             scheme: &options.scheme,
             renew_all: options.full_metadata || options.reread,
+            keep_cache: !options.dry_run,
             monitor: outside.monitor,
         };
         let log = MetadataLogWriter::new(metadata, &old);
-        let staging = Staging::new(state.local, options.staging_bytes);
+        let temporary = std::env::temp_dir();
+        let is_there = state.local.is_dir() || !options.dry_run;
+        let staging = if is_there { state.local } else { &temporary };
+        let staging = Staging::new(staging, options.staging_bytes);
         tell_what_is_missing(&log, &state.database, options, outside.monitor)?;
         Ok(Self {
             options,
@@ -209,7 +213,8 @@ impl<'r> Run<'r> {
         if self.outside.stop.load(Ordering::Relaxed) {
             return Err(Interrupted.into());
         }
-        if self.sink.stored_bytes() - self.safe_bytes >= self.options.checkpoint_bytes {
+        let unsafe_bytes = self.sink.stored_bytes() - self.safe_bytes;
+        if unsafe_bytes >= self.options.checkpoint_bytes && !self.options.dry_run {
             self.secure()?;
         }
         Ok(())

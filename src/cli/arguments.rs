@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::choosing::ChoosingArguments;
+use super::choosing::{ChoosingArguments, RuleArguments};
 use crate::console::Verbosity;
 
 /// Snapshot backups into plain tar segments.
@@ -136,8 +136,12 @@ pub(crate) struct Backup {
     pub(crate) staging_size: Option<String>,
 
     /// Mark poorly used segments as expired first, as clean does
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     pub(crate) clean: bool,
+
+    /// Do everything but write, and tell what would be done; with -v which rule decides about each path
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Which snapshot of which store.
@@ -176,6 +180,13 @@ pub(crate) struct Restore {
     /// Restore only these, with all below them [default: everything]
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) rules: RuleArguments,
+
+    /// Tell what would be restored, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 
     /// Replace existing files: never, always, if-changed (size or time differ) or if-newer (the snapshot's is)
     #[arg(long, value_name = "WHEN", default_value = "never")]

@@ -63,6 +63,20 @@ impl Database {
         Ok(database)
     }
 
+    /// Begins with nothing, in a file without a name that is gone when the database is: for a dry run without local state.
+    pub fn temporary() -> Result<Self> {
+        let shown = "in the directory for temporary files";
+        let opened = Connection::open("").and_then(prepare);
+        let database = Self {
+            connection: opened.map_err(|e| explain(e, shown))?,
+            path: shown.to_owned(),
+            row_ids: HashMap::new(),
+        };
+        database.migrate()?;
+        database.execute("BEGIN IMMEDIATE")?;
+        Ok(database)
+    }
+
     /// Makes everything that the run added so far durable, and goes on.
     pub fn commit(&self) -> Result<()> {
         self.execute("COMMIT; BEGIN IMMEDIATE")

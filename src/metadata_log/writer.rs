@@ -40,6 +40,8 @@ pub struct OldLogOptions<'r> {
     pub scheme: &'r str,
     /// Whether to write every stanza anew all the same.
     pub renew_all: bool,
+    /// Whether the stat cache is written at all.
+    pub keep_cache: bool,
     /// Is told when the stat cache is damaged.
     pub monitor: &'r Counter<'r>,
 }
@@ -54,7 +56,7 @@ pub struct MetadataLogWriter<'r> {
     root: Vec<u8>,
     uses: BTreeMap<SegmentId, u64>,
     old: OldLog<'r>,
-    /// None once it could not be written.
+    /// None once it could not be written, or if it is not to be.
     cache: Option<StatCacheWriter>,
     monitor: &'r Counter<'r>,
 }
@@ -65,7 +67,7 @@ pub struct FinishedLog {
     pub root: ObjectRef,
     /// Every segment that the snapshot needs, and how many bytes of its objects.
     pub uses: BTreeMap<SegmentId, u64>,
-    /// The stat cache, to be put in place when the snapshot is durable; none if it could not be written.
+    /// The stat cache, to be put in place when the snapshot is durable; none if it could not be, or was not to be written.
     pub cache: Option<FinishedCache>,
 }
 
@@ -85,7 +87,9 @@ impl<'r> MetadataLogWriter<'r> {
             root: Vec::new(),
             uses: BTreeMap::new(),
             old: OldLog::new(reader, options.renew_all, options.monitor),
-            cache: Some(StatCacheWriter::new(options.local, options.scheme)),
+            cache: options
+                .keep_cache
+                .then(|| StatCacheWriter::new(options.local, options.scheme)),
             monitor: options.monitor,
         }
     }

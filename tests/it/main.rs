@@ -11,6 +11,7 @@ mod clean;
 mod damage;
 mod destination;
 mod diff;
+mod dry_run;
 mod encryption;
 mod exclude;
 mod export;

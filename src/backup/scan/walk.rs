@@ -163,9 +163,7 @@ impl Scanner<'_> {
             }
             let open = levels[depth].directory.clone();
             let directory = open.or_else(|| open_from_top(&levels[..=depth]).map(Arc::new));
-            let Level {
-                path, left_out_by, ..
-            } = &levels[depth];
+            let path = &levels[depth].path;
             // Looked at anew: what was seen when it was opened may be long ago.
             let Some((stat, directory)) = directory.and_then(|d| Some((fstat(&d).ok()?, d))) else {
                 let reason = "was moved while it was being backed up; it is left out";
@@ -177,7 +175,8 @@ impl Scanner<'_> {
                 parent: &directory,
                 called: Called::Itself,
                 stat,
-                rule: self.told(*left_out_by),
+                // A rule is against it; it is there for what is in it.
+                rule: None,
             }))?;
         }
         Ok(())

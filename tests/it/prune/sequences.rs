@@ -238,6 +238,8 @@ impl World {
             local: Some(self.path("state")),
             sources: Sources::parse(&[self.path("tree")], &[]).expect("is a path"),
             selection: Selection::default(),
+            dry_run: false,
+            reasons: false,
             scheme: if other_scheme { "b" } else { "a" }.to_owned(),
             filter: Filter::Builtin(Codec::None),
             signature_filter: None,
