@@ -37,6 +37,7 @@ mod staging;
 mod store_file;
 mod sub_file;
 mod tally;
+mod unchanged;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -95,6 +96,8 @@ pub struct BackupOptions {
     pub checkpoint_bytes: u64,
     /// Whether to leave checkpoints in the store that a newer snapshot makes superfluous.
     pub leave_checkpoints: bool,
+    /// Whether to make no snapshot if the last one of the scheme has all the same entries.
+    pub skip_if_unchanged: bool,
     /// Whether to do everything but write: the store and local state are left as they are.
     pub dry_run: bool,
     /// Whether to tell what is left out too, and which rule decided about each path.
@@ -128,6 +131,8 @@ pub trait Clock: Sync {
 pub struct BackupReport {
     /// The snapshot's name; of an interrupted run that of its checkpoint, if there was anything to put into one.
     pub snapshot: Option<SnapshotName>,
+    /// The last snapshot, if nothing changed since and that was a reason not to make another.
+    pub same_as: Option<SnapshotName>,
     /// Whether the run was told to end early.
     pub interrupted: bool,
     /// Number of entries by what became of them.

@@ -81,6 +81,12 @@ impl Run<'_> {
         if self.entries.total() == 0 {
             bail!("nothing could be backed up, so there is no snapshot");
         }
+        if let Some(last) = self.same_as_last()? {
+            return Ok(BackupReport {
+                same_as: Some(last),
+                ..self.report(None, false)
+            });
+        }
         let log = self.log.finish(&self.pool)?;
         self.complete_segments()?;
         if self.options.dry_run {
@@ -183,6 +189,7 @@ impl Run<'_> {
     fn report(&self, snapshot: Option<SnapshotName>, interrupted: bool) -> BackupReport {
         BackupReport {
             snapshot,
+            same_as: None,
             interrupted,
             entries: self.entries,
             source_bytes: self.source_bytes,

@@ -85,6 +85,10 @@ pub(super) struct Run<'r> {
     pub(super) owners: OwnerNames,
     pub(super) entries: StatusCounts,
     pub(super) source_bytes: u64,
+    /// The stat that the last snapshot has of the present path.
+    pub(super) old_key: Option<StatKey>,
+    /// Whether anything is not as in the last snapshot; only kept if it is asked for.
+    pub(super) changed: bool,
     /// When the present path was looked at, or a moment before.
     seen: Timestamp,
     /// The rule that took the present path, if reasons are asked for.
@@ -135,6 +139,8 @@ impl<'r> Run<'r> {
             owners: OwnerNames::default(),
             entries: StatusCounts::default(),
             source_bytes: 0,
+            old_key: None,
+            changed: false,
             seen: outside.started,
             rule: None,
             last_checkpoint: None,
@@ -187,6 +193,7 @@ impl<'r> Run<'r> {
         let old = self
             .log
             .find(&self.pool, found.path, &mut |id| sink.usable(id))?;
+        self.old_key = old.map(|old| old.key);
         if let Some(old) = old.filter(|old| self.is_unchanged(old, &key)) {
             // Links are told by device and inode: when a file system is mounted as another device, all of them have to be told anew.
             let moved = old.device.is_some_and(|old| old != found.stat.st_dev);
@@ -323,8 +330,10 @@ impl<'r> Run<'r> {
             EntryKind::File(_) => entry.volatile,
             _ => is_racy_at(stat, self.seen),
         };
+        let key = describe::stat_key(stat);
+        self.compare_with_last(&entry, &key);
         let remembered = Remembered {
-            key: describe::stat_key(stat),
+            key,
             device: describe::link_device(stat),
             doubts: Doubts { volatile, unstable },
             contents: None,

@@ -139,6 +139,10 @@ pub(crate) struct Backup {
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) clean: bool,
 
+    /// Make no snapshot if nothing changed since the last one of the series
+    #[arg(long)]
+    pub(crate) skip_if_unchanged: bool,
+
     /// Do everything but write, and tell what would be done; with -v which rule decides about each path
     #[arg(long)]
     pub(crate) dry_run: bool,

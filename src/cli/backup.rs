@@ -99,6 +99,7 @@ fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
         full_metadata: arguments.full_metadata,
         checkpoint_bytes: checkpoint_bytes(&arguments.checkpoint)?,
         leave_checkpoints: arguments.leave_checkpoints,
+        skip_if_unchanged: arguments.skip_if_unchanged,
         dry_run: arguments.dry_run,
         reasons: false,
         staging_bytes: staging_bytes(arguments.staging_size.as_deref())?,
@@ -183,6 +184,7 @@ fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, conso
         "type": "summary", "command": "backup",
         "snapshot": report.snapshot.as_ref().map(ToString::to_string),
         "interrupted": report.interrupted, "dry_run": options.dry_run,
+        "same_as": report.same_as.as_ref().map(ToString::to_string),
         "entries": entries.total(), "new": entries.new, "old": entries.old, "partial": entries.partial,
         "repack": entries.repack, "sub_file": entries.sub_file,
         "source_bytes": report.source_bytes, "read_bytes": report.read_bytes,
@@ -194,6 +196,15 @@ fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, conso
         let (total, bytes) = (entries.total(), size::show(report.source_bytes));
         format!("{total} entries, {bytes} in files, {}", statuses(&entries))
     };
+    if let Some(last) = &report.same_as {
+        let told = format!("nothing changed since {last}, so there is no new snapshot");
+        if options.dry_run {
+            console.tell(&told);
+        } else {
+            console.tell_terminal(&told);
+        }
+        return;
+    }
     if options.dry_run {
         // Asked for, so it is told wherever standard output goes.
         console.tell(&format!("dry run: {}", found()));

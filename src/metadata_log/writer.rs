@@ -56,6 +56,8 @@ pub struct MetadataLogWriter<'r> {
     root: Vec<u8>,
     uses: BTreeMap<SegmentId, u64>,
     old: OldLog<'r>,
+    /// Whether something of the last snapshot was found to be gone.
+    gone: bool,
     /// None once it could not be written, or if it is not to be.
     cache: Option<StatCacheWriter>,
     monitor: &'r Counter<'r>,
@@ -87,6 +89,7 @@ impl<'r> MetadataLogWriter<'r> {
             root: Vec::new(),
             uses: BTreeMap::new(),
             old: OldLog::new(reader, options.renew_all, options.monitor),
+            gone: false,
             cache: options
                 .keep_cache
                 .then(|| StatCacheWriter::new(options.local, options.scheme)),
@@ -115,6 +118,7 @@ impl<'r> MetadataLogWriter<'r> {
                 }
                 Some(Some(Ordering::Greater)) => return Ok(None),
                 Some(Some(Ordering::Less)) => {
+                    self.gone = true;
                     self.dissolve(pool)?;
                     self.advance(pool)?;
                 }
@@ -128,6 +132,15 @@ impl<'r> MetadataLogWriter<'r> {
                 }
             }
         }
+    }
+
+    /// Tells, when all paths were walked, whether the last snapshot has an entry that is not in this log, or may have one.
+    pub fn lacks_old(&mut self) -> Result<bool> {
+        let is_cut = |block: &OldBlock| block.cursor.record().is_some();
+        self.gone |= !self.has_old() || self.old.is_lost();
+        self.gone |= self.old.block.as_ref().is_some_and(is_cut);
+        self.gone |= self.old.next_block(&mut |_| Ok(true))?.is_some();
+        Ok(self.gone)
     }
 
     /// Returns everything that is remembered of the entry found.
@@ -212,7 +225,7 @@ impl<'r> MetadataLogWriter<'r> {
         self.close_block(pool)?;
         self.store_piece(pool)?;
         // Blocks that nothing led to are gone. Looking for one tells whether the stat cache ends here.
-        let nothing_more = self.old.next_block(&mut |_| Ok(true))?.is_none();
+        let nothing_more = self.old.next_block(&mut |_| Ok(true))?.is_none() && !self.gone;
         let root = store_object(&mut self.segments, pool, &self.root)?;
         *self.uses.entry(root.object.segment).or_default() += self.root.len() as u64;
         self.segments.close(pool)?;

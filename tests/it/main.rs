@@ -34,6 +34,7 @@ mod restore_selection;
 mod restore_target;
 mod round_trip;
 mod signatures;
+mod skipping;
 mod sources;
 mod special_files;
 mod stats;

@@ -238,6 +238,7 @@ impl World {
             local: Some(self.path("state")),
             sources: Sources::parse(&[self.path("tree")], &[]).expect("is a path"),
             selection: Selection::default(),
+            skip_if_unchanged: false,
             dry_run: false,
             reasons: false,
             scheme: if other_scheme { "b" } else { "a" }.to_owned(),
