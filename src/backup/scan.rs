@@ -9,6 +9,7 @@
 //!
 //! What cannot be listed or looked at is a problem of its own path; the walk goes on.
 
+mod met;
 mod open;
 mod tags;
 mod walk;
@@ -29,50 +30,9 @@ use super::source::{Source, Sources};
 use crate::format::path::EntryPath;
 use crate::monitor::Counter;
 use crate::rules::{RuleId, RuleStack, Verdict};
+pub(super) use met::{Called, Met, OwnDirectory, Seen, Visit};
 pub(super) use open::exists;
 use walk::Level;
-
-/// A path that exists, as the scan found it.
-pub(super) struct Seen<'s> {
-    /// Its path as stored.
-    pub path: &'s EntryPath,
-    /// The directory it is in.
-    pub parent: &'s Arc<OwnedFd>,
-    /// How to name it there.
-    pub called: Called,
-    /// What `fstatat` said, symbolic links not followed (except for directories above a source).
-    pub stat: FileStat,
-    /// The rule that took it, if there is one and reasons are asked for.
-    pub rule: Option<Arc<str>>,
-}
-
-/// What the scan hands over.
-pub(super) enum Met<'s> {
-    /// To be backed up.
-    Seen(Seen<'s>),
-    /// Left out, with all that may be below, and why; only if reasons are asked for.
-    LeftOut(&'s EntryPath, Arc<str>),
-}
-
-/// How a path is named relative to the directory that it was found in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Called {
-    /// By the last component of its path.
-    ByItsName,
-    /// `.`: it is that directory, whose name in the directory above may be another.
-    Itself,
-}
-
-/// A directory whose own files are left out of every backup: the store, and local state.
-pub(super) struct OwnDirectory {
-    /// Device and inode number.
-    pub identity: (u64, u64),
-    /// Tells the own files by name.
-    pub is_own: fn(&[u8]) -> bool,
-}
-
-/// Takes every path that was found.
-pub(super) type Visit<'v> = dyn FnMut(Met<'_>) -> Result<()> + 'v;
 
 /// Walks sources.
 pub(super) struct Scanner<'r> {
@@ -82,12 +42,21 @@ pub(super) struct Scanner<'r> {
     monitor: &'r Counter<'r>,
     /// Whether to hand over what is left out too, and why.
     reasons: bool,
-    /// Sources that were not met yet, and whether a link of that name is to be followed.
-    awaited: RefCell<BTreeMap<EntryPath, bool>>,
+    /// Sources that were not met yet.
+    awaited: RefCell<BTreeMap<EntryPath, Awaited>>,
     /// The rules at the present place.
     rules: RefCell<RuleStack>,
     /// How many directories are passed through that were not handed over yet.
     waiting: Cell<usize>,
+}
+
+/// How a source was named.
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    /// Whether a link of that name is to be followed.
+    follow: bool,
+    /// Whether it comes from a list: rules thin such a list out, and nobody needs to be told.
+    listed: bool,
 }
 
 /// What is known of a path before it is opened.
@@ -95,6 +64,8 @@ struct Look {
     stat: FileStat,
     verdict: Verdict,
     is_source: bool,
+    /// Whether it is a source that was named by itself.
+    is_named: bool,
     /// The directory behind it, if a source was named with a `/` at its end.
     behind: Option<Arc<OwnedFd>>,
 }
@@ -111,7 +82,10 @@ impl<'r> Scanner<'r> {
         let awaited = sources
             .paths
             .iter()
-            .map(|source| (source.path.clone(), source.follow))
+            .map(|source| {
+                let (follow, listed) = (source.follow, source.listed);
+                (source.path.clone(), Awaited { follow, listed })
+            })
             .collect();
         Self {
             sources,
@@ -150,9 +124,13 @@ impl<'r> Scanner<'r> {
             }
             previous = Some(&source.path);
         }
-        for source in self.awaited.take().into_keys() {
+        for (source, awaited) in self.awaited.take() {
             let reason = "was left out: a pattern excludes what it is in, or it lies behind a symbolic link in another PATH";
-            self.monitor.problem(source.as_bytes(), reason);
+            if awaited.listed {
+                self.monitor.note(&format!("{source} {reason}"));
+            } else {
+                self.monitor.problem(source.as_bytes(), reason);
+            }
         }
         Ok(())
     }
@@ -257,12 +235,12 @@ impl<'r> Scanner<'r> {
                 if !is_directory || !rules.may_include_below(path, rule) {
                     let why = format!("a pattern excludes it ({})", rules.rule(rule).told());
                     let told = rules.rule(rule).told();
-                    return self.leave_out(path, look.is_source, &why, told, visit);
+                    return self.leave_out(path, look.is_named, &why, told, visit);
                 }
             }
             Verdict::Taken(_) if self.is_too_large(&look.stat) => {
                 let why = "it is larger than --exclude-larger-than says";
-                return self.leave_out(path, look.is_source, why, "--exclude-larger-than", visit);
+                return self.leave_out(path, look.is_named, why, "--exclude-larger-than", visit);
             }
             Verdict::Taken(rule) => {
                 if self.waiting.get() > 0 {
@@ -289,7 +267,7 @@ impl<'r> Scanner<'r> {
             let left_out_by = look.verdict.left_out_by();
             let mut level = self.list(path.clone(), inner, &look.stat, left_out_by, visit)?;
             if left_out_by.is_some() {
-                level.waits(look.is_source);
+                level.waits(look.is_named);
                 self.waiting.update(|count| count + 1);
             }
             levels.push(level);
@@ -312,7 +290,8 @@ impl<'r> Scanner<'r> {
             return None;
         }
         let mut behind = None;
-        let stat = if awaited == Some(true) {
+        let follow = awaited.is_some_and(|awaited| awaited.follow);
+        let stat = if follow {
             let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
             let opened = openat(directory, name, flags, Mode::empty());
             opened.and_then(|inner| {
@@ -326,8 +305,8 @@ impl<'r> Scanner<'r> {
         let stat = match stat {
             Ok(stat) => stat,
             Err(errno) => {
-                let reason = match (errno, awaited) {
-                    (_, Some(true)) => format!("cannot list the directory: {}", errno.desc()),
+                let reason = match (errno, follow) {
+                    (_, true) => format!("cannot list the directory: {}", errno.desc()),
                     (Errno::ENOENT, _) => "vanished while it was being backed up".to_owned(),
                     _ => format!("cannot look at it: {}", errno.desc()),
                 };
@@ -337,8 +316,8 @@ impl<'r> Scanner<'r> {
         };
         let is_directory = file_type(&stat) == SFlag::S_IFDIR;
         let verdict = self.rules.borrow().decide(path, is_directory, above);
-        let is_source = awaited.is_some();
-        if is_source && file_type(&stat) == SFlag::S_IFLNK && verdict.left_out_by().is_none() {
+        let is_named = awaited.is_some_and(|awaited| !awaited.listed);
+        if is_named && file_type(&stat) == SFlag::S_IFLNK && verdict.left_out_by().is_none() {
             self.monitor.note(&format!(
                 "{path} is a symbolic link and stored as one: write {path}/ for what is behind it"
             ));
@@ -346,7 +325,8 @@ impl<'r> Scanner<'r> {
         Some(Look {
             stat,
             verdict,
-            is_source,
+            is_source: awaited.is_some(),
+            is_named,
             behind,
         })
     }
@@ -357,16 +337,16 @@ impl<'r> Scanner<'r> {
         file_type(stat) == SFlag::S_IFREG && max.is_some_and(|max| size > max)
     }
 
-    /// Leaves a path out: a source was named, so that is a problem. `told` names what decided.
+    /// Leaves a path out; if somebody named it, that is a problem. `told` names what decided.
     fn leave_out(
         &self,
         path: &EntryPath,
-        is_source: bool,
+        is_named: bool,
         why: &str,
         told: &str,
         visit: &mut Visit<'_>,
     ) -> Result<()> {
-        if is_source {
+        if is_named {
             self.monitor
                 .problem(path.as_bytes(), format_args!("was left out: {why}"));
         }

@@ -117,7 +117,7 @@ impl Components {
 
     /// Reads `[…]`. As everywhere, `]` is an ordinary character if it comes first, and `!` and `^` there mean any other character.
     fn class(&mut self, rest: &[u8]) -> Result<usize, String> {
-        let unclosed = || "has a [ without ]: write \\[ for the character itself".to_owned();
+        let unclosed = || "has an unclosed [: write \\[ for the character itself".to_owned();
         let negated = matches!(rest.get(1), Some(b'!' | b'^'));
         let begin = 1 + usize::from(negated);
         let mut at = begin;

@@ -281,7 +281,7 @@ fn lines_of_a_file_are_rules_or_errors_that_name_them() {
     for (error, begin) in wrong.iter().zip([
         "f:1: *.o: is no rule: begin it",
         "f:2: pattern \"\" matches nothing",
-        "f:3: pattern \"[\" has a [",
+        "f:3: pattern \"[\" has an unclosed [",
         "f:4: -x: is no rule",
     ]) {
         assert!(error.starts_with(begin), "{error}");

@@ -208,3 +208,40 @@ fn a_source_can_be_recorded_under_another_name() {
         assert!(ended.stderr.contains(part), "{ended:?}");
     }
 }
+
+#[test]
+fn rules_thin_a_list_out_and_nobody_is_told() {
+    let place = place();
+    let list = place.sh("find home ! -name new*");
+    place.write("list", list);
+    // A silent run: neither the files that the rules leave out nor the link is a problem.
+    place.succeed([
+        "backup",
+        "--dest=store",
+        "--files-from=list",
+        "--exclude=[bc]",
+        "--exclude=/home/anna",
+        "--exclude=new*",
+    ]);
+    assert_eq!(
+        entries(&place),
+        [
+            "home",
+            "home/bob",
+            "home/bob/d",
+            "home/bob/e f ",
+            "home/link"
+        ]
+    );
+    let ended = place.run([
+        "backup",
+        "--dest=store",
+        "--files-from=list",
+        "--exclude=d",
+        "home/bob/d",
+    ]);
+    assert!(
+        ended.stderr.contains("home/bob/d: was left out"),
+        "{ended:?}"
+    );
+}

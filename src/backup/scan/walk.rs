@@ -28,7 +28,7 @@ pub(super) struct Level {
     next: usize,
     /// The rule that leaves it out, if it is only passed through.
     pub(super) left_out_by: Option<RuleId>,
-    /// Whether it is handed over as soon as something in it is, and then whether it is a source.
+    /// Whether it is handed over as soon as something in it is, and then whether it was named as a source.
     waiting: Option<bool>,
     /// Whether it brought rules of its own.
     has_rules: bool,
@@ -36,8 +36,8 @@ pub(super) struct Level {
 
 impl Level {
     /// Lets it be handed over only when something in it is.
-    pub(super) fn waits(&mut self, is_source: bool) {
-        self.waiting = Some(is_source);
+    pub(super) fn waits(&mut self, is_named: bool) {
+        self.waiting = Some(is_named);
     }
 }
 
@@ -213,11 +213,11 @@ impl Scanner<'_> {
         if level.has_rules {
             self.rules.borrow_mut().pop();
         }
-        if let (Some(is_source), Some(rule)) = (level.waiting, level.left_out_by) {
+        if let (Some(is_named), Some(rule)) = (level.waiting, level.left_out_by) {
             self.waiting.update(|count| count - 1);
             let told = self.rules.borrow().rule(rule).told().to_owned();
             let why = format!("a pattern excludes it ({told}), and nothing in it is taken");
-            self.leave_out(&level.path, is_source, &why, &told, visit)?;
+            self.leave_out(&level.path, is_named, &why, &told, visit)?;
         }
         Ok(level.directory)
     }
