@@ -12,6 +12,9 @@
 //! A checkpoint takes the same steps up to 4 in the middle of a run. Nothing that is published is ever changed or opened for
 //! reading (but for `--deduplicate=verify`), and nothing is removed but the checkpoints that a complete snapshot replaces.
 //!
+//! A dry run does all of this but 3 to 5, with a store that keeps nothing and a database that is rolled back: what it tells is what
+//! the run itself would find.
+//!
 //! A failure of one file is a problem, and the run goes on. A failure of the store or of local state ends the run.
 
 mod block_sink;
@@ -35,16 +38,18 @@ mod staging;
 mod store_file;
 mod sub_file;
 mod tally;
+mod unchanged;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 
 use crate::format::snapshot_name::SnapshotName;
-use crate::local::database::Database;
+use crate::local::database::{self, Database};
 use crate::local::lock::Lock;
 use crate::monitor::{Counter, Monitor};
 use crate::store::catalog::{Catalog, is_store_file};
@@ -69,7 +74,7 @@ pub struct BackupOptions {
     /// The directory of local state; `None` for the store itself.
     pub local: Option<PathBuf>,
     /// What to back up.
-    pub sources: Vec<PathBuf>,
+    pub sources: Sources,
     /// What to leave out.
     pub selection: Selection,
     /// Name of the series of snapshots; empty for none.
@@ -92,6 +97,12 @@ pub struct BackupOptions {
     pub checkpoint_bytes: u64,
     /// Whether to leave checkpoints in the store that a newer snapshot makes superfluous.
     pub leave_checkpoints: bool,
+    /// Whether to make no snapshot if the last one of the scheme has all the same entries.
+    pub skip_if_unchanged: bool,
+    /// Whether to do everything but write: the store and local state are left as they are.
+    pub dry_run: bool,
+    /// Whether to tell what is left out too, and which rule decided about each path.
+    pub reasons: bool,
     /// Most bytes of a file that is copied aside because it keeps changing: 0 for none, `None` for a tenth of the free space.
     pub staging_bytes: Option<u64>,
 }
@@ -121,6 +132,8 @@ pub trait Clock: Sync {
 pub struct BackupReport {
     /// The snapshot's name; of an interrupted run that of its checkpoint, if there was anything to put into one.
     pub snapshot: Option<SnapshotName>,
+    /// The last snapshot, if nothing changed since and that was a reason not to make another.
+    pub same_as: Option<SnapshotName>,
     /// Whether the run was told to end early.
     pub interrupted: bool,
     /// Number of entries by what became of them.
@@ -139,20 +152,25 @@ pub struct BackupReport {
 /// the report.
 pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<BackupReport> {
     let started = surroundings.clock.now();
-    let sources = Sources::parse(&options.sources).map_err(anyhow::Error::msg)?;
-    check_sources(&sources)?;
-    let store = Arc::new(StoreDir::open_or_create(&options.store)?);
-    let local = local_directory(options)?;
-    let lock = Lock::take(&local, started)?;
     let monitor = Counter::new(surroundings.monitor);
+    let mut sources = options.sources.clone();
+    check_sources(&mut sources, &monitor)?;
+    let place = Place::open(options, started)?;
+    let (store, local) = (&place.store, &place.local);
     if !Path::new("/proc/self/fd").exists() {
         monitor.problem(b"/proc", "is not mounted: extended attributes of directories, links and special files are left out");
     }
-    let own_directories = own_directories(&store, &local)?;
-    let scanner = Scanner::new(&sources, &options.selection, &own_directories, &monitor);
-    let database = Database::open(&local)?;
+    let own_directories = own_directories(store, local)?;
+    let scanner = Scanner::new(
+        &sources,
+        &options.selection,
+        &own_directories,
+        &monitor,
+        options.reasons,
+    );
+    let database = place.database(options)?;
     database.ensure_made_in(&options.store, |name| store.has_snapshot(name))?;
-    let comparing = options.deduplicate == Deduplicate::Verify;
+    let comparing = options.deduplicate == Deduplicate::Verify && store.path().exists();
     let catalog = comparing.then(|| Catalog::open(store.path())).transpose()?;
     let compare = |catalog| Comparison::new(catalog, &monitor);
 
@@ -163,60 +181,119 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         started,
     };
     let state = run::State {
-        store: Arc::clone(&store),
-        local: &local,
+        store: Arc::clone(store),
+        local,
         database,
         comparison: catalog.as_ref().map(compare).transpose()?,
     };
     let mut run = Run::start(options, outside, state, surroundings.names)?;
-    let walked = look_ahead::scan(scanner, surroundings.clock, &mut |found| run.visit(found));
+    let walked = look_ahead::scan(scanner, surroundings.clock, &mut run);
     let report = match walked {
         Err(error) if error.is::<run::Interrupted>() => run.interrupt(),
         Ok(()) => run.finish(),
         Err(error) => Err(error),
     };
-    drop(lock);
+    drop(place);
     report
 }
 
-/// Finds a source that is missing before anything is made.
-fn check_sources(sources: &Sources) -> Result<()> {
-    for Source { path: source, .. } in &sources.paths {
-        let shown = if sources.base == Path::new("/") {
-            format!("/{source}")
+/// Where a run works: the store, and local state, whose lock is held.
+struct Place {
+    store: Arc<StoreDir>,
+    /// In a dry run, it need not be there.
+    local: PathBuf,
+    _lock: Option<Lock>,
+}
+
+impl Place {
+    fn open(options: &BackupOptions, started: Timestamp) -> Result<Self> {
+        let local = options.local.as_ref().unwrap_or(&options.store).clone();
+        let open = if options.dry_run {
+            StoreDir::open_for_dry_run
         } else {
-            source.to_string()
+            StoreDir::open_or_create
         };
-        if !scan::exists(&sources.base, source)
-            .with_context(|| format!("cannot look at {shown}"))?
-        {
-            bail!("{shown} does not exist: nothing was backed up");
-        }
+        let store = Arc::new(open(&options.store)?);
+        // The same rules as for a store: only the last component is made.
+        open(&local)?;
+        let lock = if options.dry_run {
+            Lock::take_silently(&local)?
+        } else {
+            Some(Lock::take(&local, started)?)
+        };
+        Ok(Self {
+            store,
+            local,
+            _lock: lock,
+        })
     }
-    Ok(())
+
+    /// Opens the database. In a dry run, what is done to it is never committed; if there is none, none is made.
+    fn database(&self, options: &BackupOptions) -> Result<Database> {
+        if options.dry_run && !self.local.join(database::FILE_NAME).exists() {
+            return Database::temporary();
+        }
+        Database::open(&self.local)
+    }
 }
 
-fn local_directory(options: &BackupOptions) -> Result<PathBuf> {
-    let Some(local) = &options.local else {
-        return Ok(options.store.clone());
-    };
-    // The same rules as for a store: only the last component is made.
-    StoreDir::open_or_create(local)?;
-    Ok(local.clone())
+/// Finds a source that is missing before anything is made. One that was only listed is left out instead.
+fn check_sources(sources: &mut Sources, monitor: &Counter<'_>) -> Result<()> {
+    let base = sources.base.clone();
+    let mut missing = None;
+    sources.paths.retain(|source| {
+        let shown = shown(&base, source);
+        match scan::exists(&base, source.place()) {
+            Ok(true) => true,
+            Ok(false) if source.listed => {
+                monitor.problem(source.path.as_bytes(), "does not exist");
+                false
+            }
+            Err(error) if source.listed => {
+                let reason = format_args!("cannot look at it: {error}");
+                monitor.problem(source.path.as_bytes(), reason);
+                false
+            }
+            Ok(false) => {
+                missing.get_or_insert(anyhow!("{shown} does not exist: nothing was backed up"));
+                true
+            }
+            Err(error) => {
+                let error = anyhow::Error::new(error);
+                missing.get_or_insert(error.context(format!("cannot look at {shown}")));
+                true
+            }
+        }
+    });
+    missing.map_or(Ok(()), Err)
 }
 
-fn own_directories(store: &StoreDir, local: &Path) -> Result<[OwnDirectory; 2]> {
+/// Returns a source as it was named.
+fn shown(base: &Path, source: &Source) -> String {
+    if base == Path::new("/") {
+        format!("/{}", source.place())
+    } else {
+        source.place().to_string()
+    }
+}
+
+/// Tells directories with files of pileus itself; those that are not there, in a dry run, have none.
+fn own_directories(store: &StoreDir, local: &Path) -> Result<Vec<OwnDirectory>> {
     use std::os::unix::fs::MetadataExt;
     let is_own = |name: &[u8]| {
         is_store_file(name) || std::str::from_utf8(name).is_ok_and(crate::local::is_local_file)
     };
-    let local_metadata =
-        std::fs::metadata(local).with_context(|| format!("cannot look at {}", local.display()))?;
+    let cannot_look = |path: &Path| format!("cannot look at {}", path.display());
     let store_identity = store
         .identity()
-        .with_context(|| format!("cannot look at {}", store.path().display()))?;
-    Ok(
-        [store_identity, (local_metadata.dev(), local_metadata.ino())]
-            .map(|identity| OwnDirectory { identity, is_own }),
-    )
+        .with_context(|| cannot_look(store.path()))?;
+    let local_identity = match std::fs::metadata(local) {
+        Ok(metadata) => Some((metadata.dev(), metadata.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| cannot_look(local)),
+    };
+    let identities = [store_identity, local_identity].into_iter().flatten();
+    Ok(identities
+        .map(|identity| OwnDirectory { identity, is_own })
+        .collect())
 }

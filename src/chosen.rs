@@ -1,6 +1,7 @@
-//! Which entries of a snapshot are meant by the PATHs of a command.
+//! Which entries of a snapshot are meant by the PATHs and rules of a command.
 
 use crate::format::path::EntryPath;
+use crate::rules::{Rule, RuleWalk};
 
 /// PATHs, and which of them were met.
 #[derive(Debug)]
@@ -53,5 +54,37 @@ impl Chosen {
             .iter()
             .filter(|(_, met)| !met)
             .map(|(path, _)| path)
+    }
+}
+
+/// PATHs, and rules for what they mean.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The PATHs.
+    pub chosen: Chosen,
+    rules: RuleWalk,
+}
+
+impl Wanted {
+    /// Means everything that the PATHs do but for what the rules leave out.
+    #[must_use]
+    pub fn new(paths: &[EntryPath], rules: Vec<Rule>) -> Self {
+        Self {
+            chosen: Chosen::new(paths),
+            rules: RuleWalk::new(rules),
+        }
+    }
+
+    /// Tells how an entry relates to what is wanted; entries come in path order. A directory that a rule leaves out may be above
+    /// something that another one takes.
+    pub fn relate(&mut self, path: &EntryPath, is_directory: bool) -> Relation {
+        match self.chosen.relate(path) {
+            Relation::Within if path.is_scan_root() || self.rules.takes(path, is_directory) => {
+                Relation::Within
+            }
+            Relation::Within if is_directory => Relation::Above,
+            Relation::Within => Relation::Outside,
+            other => other,
+        }
     }
 }

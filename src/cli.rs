@@ -6,6 +6,7 @@
 mod arguments;
 mod backup;
 mod cat;
+mod choosing;
 mod clean;
 mod completions;
 mod config;

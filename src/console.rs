@@ -233,11 +233,16 @@ impl Output {
 impl Monitor for Console {
     fn event(&self, event: &Event<'_>) {
         match event {
-            Event::Path { status, path } if self.verbosity == Verbosity::Paths => {
+            Event::Path { status, path, rule } if self.verbosity == Verbosity::Paths => {
                 let line = if self.json {
-                    json!({ "type": "path", "status": status.to_string(), "path": json_text(path.as_bytes()) }).to_string()
+                    let mut line = json!({ "type": "path", "status": status.to_string(), "path": json_text(path.as_bytes()) });
+                    if let Some(rule) = rule {
+                        line["rule"] = (*rule).into();
+                    }
+                    line.to_string()
                 } else {
-                    format!("[{status}] {path}")
+                    let rule = rule.map(|rule| format!(" ({})", escape(rule.as_bytes())));
+                    format!("[{status}] {path}{}", rule.unwrap_or_default())
                 };
                 self.keep_error(|console| console.line(&line));
             }

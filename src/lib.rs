@@ -20,6 +20,7 @@ pub mod pattern;
 pub mod prune;
 pub mod rebuild;
 pub mod restore;
+pub mod rules;
 pub mod snapshot;
 pub mod sorter;
 pub mod spool;

@@ -22,6 +22,8 @@ pub enum Event<'a> {
         status: PathStatus,
         /// The path as stored.
         path: &'a EntryPath,
+        /// The rule that decided about it, if reasons are asked for and there is one.
+        rule: Option<&'a str>,
     },
     /// Something that the user may want to know and that needs no action.
     Note(&'a str),
@@ -57,6 +59,8 @@ pub enum PathStatus {
     SubFile,
     /// It was brought back.
     Restored,
+    /// It was left out, with all that is below.
+    Excluded,
 }
 
 impl fmt::Display for PathStatus {
@@ -68,6 +72,7 @@ impl fmt::Display for PathStatus {
             Self::Repack => "repack",
             Self::SubFile => "sub-file",
             Self::Restored => "restored",
+            Self::Excluded => "excluded",
         })
     }
 }
@@ -147,9 +152,9 @@ impl<'m> Counter<'m> {
         self.monitor.event(&Event::Note(text));
     }
 
-    /// Reports what was done with a path.
-    pub fn path(&self, status: PathStatus, path: &EntryPath) {
-        self.monitor.event(&Event::Path { status, path });
+    /// Reports what was done with a path, and which rule wanted it so, if that is asked for.
+    pub fn path(&self, status: PathStatus, path: &EntryPath, rule: Option<&str>) {
+        self.monitor.event(&Event::Path { status, path, rule });
     }
 
     /// Returns the number of problems so far.

@@ -18,6 +18,7 @@ mod planner;
 mod spool;
 pub(crate) mod target;
 mod tasks;
+mod trial;
 mod worker;
 
 use std::collections::HashMap;
@@ -33,13 +34,14 @@ use std::thread;
 use anyhow::{Result, anyhow, bail};
 use nix::unistd::geteuid;
 
-use crate::chosen::Chosen;
+use crate::chosen::Wanted;
 use crate::format::entry::Entry;
 use crate::format::object_ref::SegmentId;
 use crate::format::path::EntryPath;
 use crate::format::snapshot_name::SnapshotName;
 use crate::metadata_log::MetadataLogReader;
 use crate::monitor::{Counter, Monitor, PathStatus};
+use crate::rules::Rule;
 use crate::snapshot;
 use crate::sorter::Sorted;
 use crate::store::catalog::Catalog;
@@ -66,6 +68,10 @@ pub struct RestoreOptions {
     pub target: PathBuf,
     /// Entries to restore, with all below them; everything if there are none.
     pub paths: Vec<EntryPath>,
+    /// Which of these entries are left out, in the order in which the rules are asked.
+    pub rules: Vec<Rule>,
+    /// Whether only to tell what would be restored.
+    pub dry_run: bool,
     /// What happens to existing files.
     pub overwrite: Overwrite,
     /// Who owns what is restored.
@@ -110,13 +116,16 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
         options.verify_signature.as_deref(),
     )?;
     catalog.ensure_readable(&descriptor.segments, options.unfilter.as_deref())?;
-    let target = Target::open(&options.target)?;
     let monitor = Counter::new(monitor);
+    if options.dry_run {
+        return trial::run(options, &catalog, descriptor.root, &monitor);
+    }
+    let target = Target::open(&options.target)?;
     let restorer = Restorer::new(options, &target, &monitor);
     let mut objects = ObjectCache::new(&catalog, options.unfilter.as_deref())?;
 
     let mut planner = Planner::new(&restorer, &options.target)?;
-    let mut chosen = Chosen::new(&options.paths);
+    let mut wanted = Wanted::new(&options.paths, options.rules.clone());
     let (mut found, mut lost) = (0_u64, 0_u64);
     let (log_objects, data_objects) = (
         &mut objects,
@@ -125,27 +134,9 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
     for item in MetadataLogReader::new(log_objects, descriptor.root) {
         found += u64::from(item.is_ok());
         lost += u64::from(item.is_err());
-        planner.add(item, &mut chosen, data_objects)?;
+        planner.add(item, &mut wanted, data_objects)?;
     }
-    if found == 0 && lost > 0 {
-        bail!(
-            "nothing of the metadata of snapshot {} can be read",
-            options.snapshot
-        );
-    }
-    if !options.paths.is_empty() && chosen.unmet().count() == options.paths.len() {
-        let first = chosen.unmet().next().expect("there is a PATH");
-        bail!(
-            "there is no {first} in snapshot {}: pileus ls shows what there is",
-            options.snapshot
-        );
-    }
-    for path in chosen.unmet() {
-        restorer.problem(
-            path.as_bytes(),
-            format_args!("is not in snapshot {}", options.snapshot),
-        );
-    }
+    check_found(options, &wanted, (found, lost), &monitor)?;
 
     let mut plan = planner.finish()?;
     restorer.write_contents(&mut plan, &catalog)?;
@@ -161,6 +152,32 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
         bytes: restorer.bytes.load(Ordering::Relaxed),
         problems: monitor.problems(),
     })
+}
+
+/// Fails if there was nothing to restore, and names the PATHs that are not there. `items` counts what was read of the log, and lost.
+fn check_found(
+    options: &RestoreOptions,
+    wanted: &Wanted,
+    items: (u64, u64),
+    monitor: &Counter<'_>,
+) -> Result<()> {
+    let snapshot = &options.snapshot;
+    if let (0, 1..) = items {
+        bail!("nothing of the metadata of snapshot {snapshot} can be read");
+    }
+    let mut unmet = wanted.chosen.unmet().peekable();
+    if let Some(first) = unmet.peek()
+        && wanted.chosen.unmet().count() == options.paths.len()
+    {
+        bail!("there is no {first} in snapshot {snapshot}: pileus ls shows what there is");
+    }
+    for path in unmet {
+        monitor.problem(
+            path.as_bytes(),
+            format_args!("is not in snapshot {snapshot}"),
+        );
+    }
+    Ok(())
 }
 
 /// What all parts of a restore share.
@@ -202,7 +219,7 @@ impl<'t> Restorer<'t> {
     fn restored(&self, path: &EntryPath, bytes: u64) {
         self.entries.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.monitor.path(PathStatus::Restored, path);
+        self.monitor.path(PathStatus::Restored, path, None);
     }
 
     fn give_attributes(

@@ -37,6 +37,9 @@ impl Run<'_> {
     /// Ends a run that was told to end early.
     pub(super) fn interrupt(mut self) -> Result<BackupReport> {
         let mut snapshot = None;
+        if self.options.dry_run {
+            return Ok(self.report(None, true));
+        }
         if self.entries.total() > 0 {
             let now = self.outside.clock.now();
             snapshot = Some(self.checkpoint(now)?);
@@ -78,8 +81,18 @@ impl Run<'_> {
         if self.entries.total() == 0 {
             bail!("nothing could be backed up, so there is no snapshot");
         }
+        if let Some(last) = self.same_as_last()? {
+            return Ok(BackupReport {
+                same_as: Some(last),
+                ..self.report(None, false)
+            });
+        }
         let log = self.log.finish(&self.pool)?;
         self.complete_segments()?;
+        if self.options.dry_run {
+            // What the database was told is rolled back when it is closed.
+            return Ok(self.report(None, false));
+        }
         let started = self.outside.started;
         let snapshot = self.publish(log.root, &log.uses, Naming::Complete, started)?;
         self.remember(&snapshot, log.cache);
@@ -176,6 +189,7 @@ impl Run<'_> {
     fn report(&self, snapshot: Option<SnapshotName>, interrupted: bool) -> BackupReport {
         BackupReport {
             snapshot,
+            same_as: None,
             interrupted,
             entries: self.entries,
             source_bytes: self.source_bytes,

@@ -17,7 +17,7 @@ use nix::sys::stat::FileStat;
 
 use super::Clock;
 use super::run::Interrupted;
-use super::scan::{Called, Scanner, Seen};
+use super::scan::{Called, Met, Scanner, Seen};
 use crate::format::path::EntryPath;
 
 /// Paths that are handed over at once.
@@ -42,6 +42,16 @@ pub(super) struct Found<'s> {
     pub stat: FileStat,
     /// A moment before it said so.
     pub seen: Timestamp,
+    /// The rule that took it, if there is one and reasons are asked for.
+    pub rule: Option<&'s str>,
+}
+
+/// Takes what the scan found, in path order.
+pub(super) trait Visitor {
+    /// Takes a path that is to be backed up.
+    fn visit(&mut self, found: &Found<'_>) -> Result<()>;
+    /// Takes a path that is left out, if reasons are asked for.
+    fn pass(&mut self, path: &EntryPath, why: &str);
 }
 
 /// Paths that follow one another.
@@ -57,22 +67,29 @@ struct Batch {
 struct BatchEntry {
     /// Where its path ends in `paths`.
     path_end: usize,
+    /// What was found there; none of what is left out.
+    found: Option<BatchFound>,
+    /// Why it is taken or left out, if reasons are asked for.
+    reason: Option<Arc<str>>,
+}
+
+struct BatchFound {
     /// Index of its directory.
     directory: usize,
     called: Called,
     stat: FileStat,
 }
 
-/// Scans and calls `visit` for every path in order. An error of `visit` ends the scan.
+/// Scans and hands every path over in order. An error of the visitor ends the scan.
 pub(super) fn scan(
     scanner: Scanner<'_>,
     clock: &dyn Clock,
-    visit: &mut dyn FnMut(&Found<'_>) -> Result<()>,
+    visitor: &mut dyn Visitor,
 ) -> Result<()> {
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(BATCHES_AHEAD);
         let walker = scope.spawn(move || walk(&scanner, clock, &sender));
-        let visited = visit_all(&receiver, visit);
+        let visited = visit_all(&receiver, visitor);
         // The walker notices that nobody listens any more.
         drop(receiver);
         let ended = walker
@@ -82,25 +99,28 @@ pub(super) fn scan(
     })
 }
 
-fn visit_all(
-    batches: &Receiver<Batch>,
-    visit: &mut dyn FnMut(&Found<'_>) -> Result<()>,
-) -> Result<()> {
+fn visit_all(batches: &Receiver<Batch>, visitor: &mut dyn Visitor) -> Result<()> {
     let mut path = EntryPath::scan_root();
     for batch in batches {
         let mut path_begin = 0;
         for entry in &batch.entries {
             path.copy_from(&batch.paths[path_begin..entry.path_end]);
             path_begin = entry.path_end;
-            visit(&Found {
+            let reason = entry.reason.as_deref();
+            let Some(found) = &entry.found else {
+                visitor.pass(&path, reason.unwrap_or_default());
+                continue;
+            };
+            visitor.visit(&Found {
                 path: &path,
-                parent: batch.directories[entry.directory].as_fd(),
-                name: match entry.called {
+                parent: batch.directories[found.directory].as_fd(),
+                name: match found.called {
                     Called::ByItsName => path.split().1,
                     Called::Itself => b".",
                 },
-                stat: entry.stat,
+                stat: found.stat,
                 seen: batch.begun,
+                rule: reason,
             })?;
         }
     }
@@ -111,8 +131,11 @@ fn walk(scanner: &Scanner<'_>, clock: &dyn Clock, sender: &SyncSender<Batch>) ->
     let mut batch = Batch::new(clock.now());
     // Whoever does not listen any more has ended the run, and says why.
     let send = |batch| sender.send(batch).map_err(|_| Interrupted);
-    scanner.scan(&mut |seen| {
-        batch.push(seen);
+    scanner.scan(&mut |met| {
+        match met {
+            Met::Seen(seen) => batch.push(seen),
+            Met::LeftOut(path, why) => batch.push_left_out(path, why),
+        }
         if batch.is_full() {
             let full = std::mem::replace(&mut batch, Batch::new(clock.now()));
             send(full)?;
@@ -132,7 +155,7 @@ impl Batch {
         }
     }
 
-    fn push(&mut self, seen: &Seen<'_>) {
+    fn push(&mut self, seen: Seen<'_>) {
         let known = self.directories.last();
         if known.is_none_or(|last| !Arc::ptr_eq(last, seen.parent)) {
             self.directories.push(Arc::clone(seen.parent));
@@ -140,9 +163,21 @@ impl Batch {
         self.paths.extend_from_slice(seen.path.as_bytes());
         self.entries.push(BatchEntry {
             path_end: self.paths.len(),
-            directory: self.directories.len() - 1,
-            called: seen.called,
-            stat: seen.stat,
+            found: Some(BatchFound {
+                directory: self.directories.len() - 1,
+                called: seen.called,
+                stat: seen.stat,
+            }),
+            reason: seen.rule,
+        });
+    }
+
+    fn push_left_out(&mut self, path: &EntryPath, why: Arc<str>) {
+        self.paths.extend_from_slice(path.as_bytes());
+        self.entries.push(BatchEntry {
+            path_end: self.paths.len(),
+            found: None,
+            reason: Some(why),
         });
     }
 

@@ -56,6 +56,20 @@ impl Names {
         Ok(())
     }
 
+    /// Tells whether a name is there.
+    pub(super) fn has(&self, name: &[u8]) -> bool {
+        let found = self
+            .starts
+            .binary_search_by(|&start| name_at(&self.bytes, start).cmp(name));
+        found.is_ok()
+    }
+
+    /// Drops all names but those for which `keep` says so.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
+        let bytes = &self.bytes;
+        self.starts.retain(|&start| keep(name_at(bytes, start)));
+    }
+
     /// Returns a name by its place in path order.
     pub(super) fn get(&self, index: usize) -> Option<&[u8]> {
         self.starts

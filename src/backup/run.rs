@@ -18,7 +18,7 @@ use super::comparison::Comparison;
 use super::contents::Chunker;
 use super::describe::{self, OwnerNames, ReadXattrs};
 use super::links::Links;
-use super::look_ahead::Found;
+use super::look_ahead::{Found, Visitor};
 use super::scan::file_type;
 use super::staging::Staging;
 use super::tally::StatusCounts;
@@ -26,6 +26,7 @@ use super::{BackupOptions, Clock};
 use crate::format::BLOCK_BYTES;
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::object_ref::DataRef;
+use crate::format::path::EntryPath;
 use crate::format::segment_group::SegmentGroup;
 use crate::format::snapshot_name::SnapshotName;
 use crate::local::database::Database;
@@ -84,8 +85,14 @@ pub(super) struct Run<'r> {
     pub(super) owners: OwnerNames,
     pub(super) entries: StatusCounts,
     pub(super) source_bytes: u64,
+    /// The stat that the last snapshot has of the present path.
+    pub(super) old_key: Option<StatKey>,
+    /// Whether anything is not as in the last snapshot; only kept if it is asked for.
+    pub(super) changed: bool,
     /// When the present path was looked at, or a moment before.
     seen: Timestamp,
+    /// The rule that took the present path, if reasons are asked for.
+    rule: Option<String>,
     /// The checkpoint that this run made last.
     pub(super) last_checkpoint: Option<SnapshotName>,
     /// When something ended last that took long: what was seen before may be something else by now.
@@ -110,10 +117,14 @@ impl<'r> Run<'r> {
             local: state.local,
             scheme: &options.scheme,
             renew_all: options.full_metadata || options.reread,
+            keep_cache: !options.dry_run,
             monitor: outside.monitor,
         };
         let log = MetadataLogWriter::new(metadata, &old);
-        let staging = Staging::new(state.local, options.staging_bytes);
+        let temporary = std::env::temp_dir();
+        let is_there = state.local.is_dir() || !options.dry_run;
+        let staging = if is_there { state.local } else { &temporary };
+        let staging = Staging::new(staging, options.staging_bytes);
         tell_what_is_missing(&log, &state.database, options, outside.monitor)?;
         Ok(Self {
             options,
@@ -128,7 +139,10 @@ impl<'r> Run<'r> {
             owners: OwnerNames::default(),
             entries: StatusCounts::default(),
             source_bytes: 0,
+            old_key: None,
+            changed: false,
             seen: outside.started,
+            rule: None,
             last_checkpoint: None,
             long_work_ended: None,
             safe_bytes: 0,
@@ -136,7 +150,7 @@ impl<'r> Run<'r> {
     }
 
     /// Backs up one path.
-    pub(super) fn visit(&mut self, found: &Found<'_>) -> Result<()> {
+    fn back_up(&mut self, found: &Found<'_>) -> Result<()> {
         let before = (self.chunker.bytes_read(), self.safe_bytes);
         match self.look_again(found) {
             Ok(found) => self.decide(&found)?,
@@ -179,6 +193,7 @@ impl<'r> Run<'r> {
         let old = self
             .log
             .find(&self.pool, found.path, &mut |id| sink.usable(id))?;
+        self.old_key = old.map(|old| old.key);
         if let Some(old) = old.filter(|old| self.is_unchanged(old, &key)) {
             // Links are told by device and inode: when a file system is mounted as another device, all of them have to be told anew.
             let moved = old.device.is_some_and(|old| old != found.stat.st_dev);
@@ -205,7 +220,8 @@ impl<'r> Run<'r> {
         if self.outside.stop.load(Ordering::Relaxed) {
             return Err(Interrupted.into());
         }
-        if self.sink.stored_bytes() - self.safe_bytes >= self.options.checkpoint_bytes {
+        let unsafe_bytes = self.sink.stored_bytes() - self.safe_bytes;
+        if unsafe_bytes >= self.options.checkpoint_bytes && !self.options.dry_run {
             self.secure()?;
         }
         Ok(())
@@ -221,7 +237,7 @@ impl<'r> Run<'r> {
             self.source_bytes += u64::try_from(found.stat.st_size).unwrap_or(0);
         }
         self.entries.add(PathStatus::Old);
-        self.outside.monitor.path(PathStatus::Old, found.path);
+        self.tell(PathStatus::Old, found.path);
         self.log.keep(&self.pool)
     }
 
@@ -273,6 +289,11 @@ impl<'r> Run<'r> {
         }
     }
 
+    fn tell(&self, status: PathStatus, path: &EntryPath) {
+        let rule = self.rule.as_deref();
+        self.outside.monitor.path(status, path, rule);
+    }
+
     /// Appends an entry to the log. `stat` is what it was made from; of the doubts, whether it is volatile is found out here.
     pub(super) fn record(
         &mut self,
@@ -303,13 +324,15 @@ impl<'r> Run<'r> {
             self.source_bytes += contents.size;
         }
         self.entries.add(status);
-        monitor.path(status, &entry.path);
+        self.tell(status, &entry.path);
         let volatile = match entry.kind {
             EntryKind::File(_) => entry.volatile,
             _ => is_racy_at(stat, self.seen),
         };
+        let key = describe::stat_key(stat);
+        self.compare_with_last(&entry, &key);
         let remembered = Remembered {
-            key: describe::stat_key(stat),
+            key,
             device: describe::link_device(stat),
             doubts: Doubts { volatile, ..doubts },
             contents: None,
@@ -321,6 +344,18 @@ impl<'r> Run<'r> {
     /// A file that changed in the second of its reading could change again without a trace in its times.
     pub(super) fn is_racy(&self, stat: &FileStat) -> bool {
         is_racy_at(stat, self.outside.clock.now())
+    }
+}
+
+impl Visitor for Run<'_> {
+    fn visit(&mut self, found: &Found<'_>) -> Result<()> {
+        self.rule = found.rule.map(ToOwned::to_owned);
+        self.back_up(found)
+    }
+
+    fn pass(&mut self, path: &EntryPath, why: &str) {
+        let monitor = self.outside.monitor;
+        monitor.path(PathStatus::Excluded, path, Some(why));
     }
 }
 

@@ -1,16 +1,23 @@
 //! Walks the sources in path order and hands over every path with its stat.
 //!
 //! Everything is looked up relative to the descriptor of its directory: no path is too long, and no directory that is swapped for
-//! a symbolic link in mid-walk leads elsewhere. Only the top and the lowest [`OPEN_DIRECTORIES_MAX`] directories of the current path
-//! stay open; another one is opened again through `..`, or from the top, and must then still be the same directory.
+//! a symbolic link in mid-walk leads elsewhere. Here is what becomes of one path: taken, left out, or passed through; [`walk`] goes
+//! from one to the next.
+//!
+//! What is left out is not looked into. A directory that a rule leaves out is passed through if another rule takes something below it:
+//! it is then handed over once something in it is, as the directories above a source are, and not at all if nothing is.
 //!
 //! What cannot be listed or looked at is a problem of its own path; the walk goes on.
 
-use std::cell::RefCell;
+mod met;
+mod open;
+mod tags;
+mod walk;
+
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -18,46 +25,14 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
-use super::names::Names;
 use super::selection::Selection;
-use super::source::Sources;
+use super::source::{Source, Sources};
 use crate::format::path::EntryPath;
 use crate::monitor::Counter;
-
-/// Directories of the current path that are kept open at once.
-const OPEN_DIRECTORIES_MAX: usize = 64;
-
-/// A path that exists, as the scan found it.
-pub(super) struct Seen<'s> {
-    /// Its path as stored.
-    pub path: &'s EntryPath,
-    /// The directory it is in.
-    pub parent: &'s Arc<OwnedFd>,
-    /// How to name it there.
-    pub called: Called,
-    /// What `fstatat` said, symbolic links not followed (except for directories above a source).
-    pub stat: FileStat,
-}
-
-/// How a path is named relative to the directory that it was found in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Called {
-    /// By the last component of its path.
-    ByItsName,
-    /// `.`: it is that directory, whose name in the directory above may be that of a link.
-    Itself,
-}
-
-/// A directory whose own files are left out of every backup: the store, and local state.
-pub(super) struct OwnDirectory {
-    /// Device and inode number.
-    pub identity: (u64, u64),
-    /// Tells the own files by name.
-    pub is_own: fn(&[u8]) -> bool,
-}
-
-/// Takes every path that was found.
-pub(super) type Visit<'v> = dyn FnMut(&Seen<'_>) -> Result<()> + 'v;
+use crate::rules::{RuleId, RuleStack, Verdict};
+pub(super) use met::{Called, Met, OwnDirectory, Seen, Visit};
+pub(super) use open::exists;
+use walk::Level;
 
 /// Walks sources.
 pub(super) struct Scanner<'r> {
@@ -65,18 +40,34 @@ pub(super) struct Scanner<'r> {
     selection: &'r Selection,
     own_directories: &'r [OwnDirectory],
     monitor: &'r Counter<'r>,
-    /// Sources that were not met yet, and whether a link of that name is to be followed.
-    awaited: RefCell<BTreeMap<EntryPath, bool>>,
+    /// Whether to hand over what is left out too, and why.
+    reasons: bool,
+    /// Sources that were not met yet.
+    awaited: RefCell<BTreeMap<EntryPath, Awaited>>,
+    /// The rules at the present place.
+    rules: RefCell<RuleStack>,
+    /// How many directories are passed through that were not handed over yet.
+    waiting: Cell<usize>,
 }
 
-/// A directory that is being walked.
-struct Level {
-    path: EntryPath,
-    /// `None` while too many deeper directories are open.
-    directory: Option<Arc<OwnedFd>>,
-    identity: (u64, u64),
-    names: Names,
-    next: usize,
+/// How a source was named.
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    /// Whether a link of that name is to be followed.
+    follow: bool,
+    /// Whether it comes from a list: rules thin such a list out, and nobody needs to be told.
+    listed: bool,
+}
+
+/// What is known of a path before it is opened.
+struct Look {
+    stat: FileStat,
+    verdict: Verdict,
+    is_source: bool,
+    /// Whether it is a source that was named by itself.
+    is_named: bool,
+    /// The directory behind it, if a source was named with a `/` at its end.
+    behind: Option<Arc<OwnedFd>>,
 }
 
 impl<'r> Scanner<'r> {
@@ -86,18 +77,25 @@ impl<'r> Scanner<'r> {
         selection: &'r Selection,
         own_directories: &'r [OwnDirectory],
         monitor: &'r Counter<'r>,
+        reasons: bool,
     ) -> Self {
         let awaited = sources
             .paths
             .iter()
-            .map(|source| (source.path.clone(), source.follow))
+            .map(|source| {
+                let (follow, listed) = (source.follow, source.listed);
+                (source.path.clone(), Awaited { follow, listed })
+            })
             .collect();
         Self {
             sources,
             selection,
             own_directories,
             monitor,
+            reasons,
             awaited: RefCell::new(awaited),
+            rules: RefCell::new(RuleStack::new(selection.rules.clone())),
+            waiting: Cell::new(0),
         }
     }
 
@@ -105,39 +103,41 @@ impl<'r> Scanner<'r> {
     /// A source that is left out, or lies behind a link inside another source, is a problem.
     pub(super) fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
         let mut previous: Option<&EntryPath> = None;
-        for source in self.sources.paths.iter().map(|source| &source.path) {
+        for source in &self.sources.paths {
             // One inside another was met on the way, or cannot be: its place in the order has passed.
-            if previous.is_some_and(|previous| source.is_within(previous)) {
+            if previous.is_some_and(|previous| source.path.is_within(previous)) {
                 continue;
             }
             let base = self.open_base(source)?;
-            if source.is_scan_root() {
-                self.awaited.borrow_mut().remove(source);
+            if let Some(on_disk) = &source.on_disk {
+                self.awaited.borrow_mut().remove(&source.path);
+                let directory = open::open_renamed(&base, on_disk, source.follow)?;
+                let stat = fstat(&directory).context("cannot look at the source")?;
+                self.walk_itself(&source.path, Arc::new(directory), stat, visit)?;
+            } else if source.path.is_scan_root() {
+                self.awaited.borrow_mut().remove(&source.path);
                 let stat = fstat(&base).context("cannot look at the source")?;
-                let base = Arc::new(OwnedFd::from(base));
-                visit(&Seen {
-                    path: source,
-                    parent: &base,
-                    called: Called::Itself,
-                    stat,
-                })?;
-                self.walk(source.clone(), base, &stat, visit)?;
+                self.walk_itself(&source.path, Arc::new(base.into()), stat, visit)?;
             } else {
                 let base = Arc::new(OwnedFd::from(base));
-                self.scan_source(base, source, previous, visit)?;
+                self.scan_source(base, &source.path, previous, visit)?;
             }
-            previous = Some(source);
+            previous = Some(&source.path);
         }
-        for source in self.awaited.take().into_keys() {
+        for (source, awaited) in self.awaited.take() {
             let reason = "was left out: a pattern excludes what it is in, or it lies behind a symbolic link in another PATH";
-            self.monitor.problem(source.as_bytes(), reason);
+            if awaited.listed {
+                self.monitor.note(&format!("{source} {reason}"));
+            } else {
+                self.monitor.problem(source.as_bytes(), reason);
+            }
         }
         Ok(())
     }
 
     /// Opens what the sources are relative to; for reading only if that is to be backed up itself.
-    fn open_base(&self, source: &EntryPath) -> Result<File> {
-        let access = if source.is_scan_root() {
+    fn open_base(&self, source: &Source) -> Result<File> {
+        let access = if source.path.is_scan_root() {
             OFlag::O_RDONLY
         } else {
             OFlag::O_PATH
@@ -149,6 +149,25 @@ impl<'r> Scanner<'r> {
             .with_context(|| format!("cannot open {}", self.sources.base.display()))
     }
 
+    /// Visits a directory by itself, without asking whether it is taken, and all below it.
+    fn walk_itself(
+        &self,
+        path: &EntryPath,
+        directory: Arc<OwnedFd>,
+        stat: FileStat,
+        visit: &mut Visit<'_>,
+    ) -> Result<()> {
+        visit(Met::Seen(Seen {
+            path,
+            parent: &directory,
+            called: Called::Itself,
+            stat,
+            rule: None,
+        }))?;
+        let level = self.list(path.clone(), directory, &stat, None, visit)?;
+        self.walk(vec![level], visit)
+    }
+
     /// Visits one source, and before it those directories above it that the previous source did not already have.
     fn scan_source(
         &self,
@@ -158,7 +177,7 @@ impl<'r> Scanner<'r> {
         visit: &mut Visit<'_>,
     ) -> Result<()> {
         let components: Vec<_> = source.components().collect();
-        let (name, above) = components
+        let (_, above) = components
             .split_last()
             .expect("a source that is not the scan root has a name");
         let mut directory = base;
@@ -180,251 +199,219 @@ impl<'r> Scanner<'r> {
             };
             if !previous.is_some_and(|previous| previous.is_within(&path)) {
                 // Named by itself: its name above may be that of a link.
-                visit(&Seen {
+                visit(Met::Seen(Seen {
                     path: &path,
                     parent: &inner,
                     called: Called::Itself,
                     stat,
-                })?;
+                    rule: None,
+                }))?;
             }
             directory = inner;
         }
-        match self.visit_name(&directory, name, source, visit)? {
-            Some((stat, inner)) => self.walk(source.clone(), inner, &stat, visit),
-            None => Ok(()),
-        }
+        let mut levels = Vec::new();
+        self.meet(&directory, source, &mut levels, visit)?;
+        self.walk(levels, visit)
     }
 
-    /// Walks everything below an open directory.
-    fn walk(
+    /// Looks at a path and visits it, unless it is left out; a directory to walk into becomes the lowest level.
+    fn meet(
         &self,
-        path: EntryPath,
-        directory: Arc<OwnedFd>,
-        stat: &FileStat,
+        directory: &Arc<OwnedFd>,
+        path: &EntryPath,
+        levels: &mut Vec<Level>,
         visit: &mut Visit<'_>,
     ) -> Result<()> {
-        let mut levels = vec![self.list(path, directory, stat)];
-        while let Some(level) = levels.last_mut() {
-            let Some(name) = level.names.get(level.next) else {
-                self.ascend(&mut levels);
-                continue;
-            };
-            level.next += 1;
-            let path = level.path.join(name);
-            let directory = level
-                .directory
-                .as_ref()
-                .expect("the lowest directory is open");
-            if let Some((stat, inner)) = self.visit_name(directory, name, &path, visit)? {
-                levels.push(self.list(path, inner, &stat));
-                if let Some(high @ 1..) = levels.len().checked_sub(OPEN_DIRECTORIES_MAX) {
-                    levels[high].directory = None;
+        let (above, mounted_on) = levels.last().map_or((None, None), |level| {
+            (level.left_out_by, Some(level.identity.0))
+        });
+        let Some(look) = self.look(directory, path, above) else {
+            return Ok(());
+        };
+        let is_directory = file_type(&look.stat) == SFlag::S_IFDIR;
+        match look.verdict {
+            Verdict::LeftOut(rule) => {
+                let rules = self.rules.borrow();
+                if !is_directory || !rules.may_include_below(path, rule) {
+                    let why = format!("a pattern excludes it ({})", rules.rule(rule).told());
+                    let told = rules.rule(rule).told();
+                    return self.leave_out(path, look.is_named, &why, told, visit);
                 }
             }
+            Verdict::Taken(_) if self.is_too_large(&look.stat) => {
+                let why = "it is larger than --exclude-larger-than says";
+                return self.leave_out(path, look.is_named, why, "--exclude-larger-than", visit);
+            }
+            Verdict::Taken(rule) => {
+                if self.waiting.get() > 0 {
+                    self.visit_waiting(levels, visit)?;
+                }
+                let (parent, called) = match &look.behind {
+                    Some(behind) => (behind, Called::Itself),
+                    None => (directory, Called::ByItsName),
+                };
+                visit(Met::Seen(Seen {
+                    path,
+                    parent,
+                    called,
+                    stat: look.stat,
+                    rule: self.told(rule),
+                }))?;
+            }
+        }
+        if !is_directory {
+            return Ok(());
+        }
+        let mounted_on = mounted_on.filter(|_| !look.is_source);
+        if let Some(inner) = self.enter(directory, path, &look, mounted_on) {
+            let left_out_by = look.verdict.left_out_by();
+            let mut level = self.list(path.clone(), inner, &look.stat, left_out_by, visit)?;
+            if left_out_by.is_some() {
+                level.waits(look.is_named);
+                self.waiting.update(|count| count + 1);
+            }
+            levels.push(level);
         }
         Ok(())
     }
 
-    /// Looks at one name and visits it, unless it is left out; returns a directory to walk into, opened.
-    fn visit_name(
+    /// Looks at one name and decides about it; none if it is not there or the store's own.
+    fn look(
         &self,
         directory: &Arc<OwnedFd>,
-        name: &[u8],
         path: &EntryPath,
-        visit: &mut Visit<'_>,
-    ) -> Result<Option<(FileStat, Arc<OwnedFd>)>> {
+        above: Option<RuleId>,
+    ) -> Option<Look> {
+        let name = path.split().1;
         let awaited = self.awaited.borrow_mut().remove(path);
         if awaited.is_some() && self.is_own(directory, name) {
             self.monitor
                 .note(&format!("{path} is left out: it is the store's own"));
-            return Ok(None);
+            return None;
         }
-        if awaited == Some(true) {
-            return self.visit_behind(directory, name, path, visit);
-        }
-        let stat = match fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        let mut behind = None;
+        let follow = awaited.is_some_and(|awaited| awaited.follow);
+        let stat = if follow {
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            let opened = openat(directory, name, flags, Mode::empty());
+            opened.and_then(|inner| {
+                let stat = fstat(&inner)?;
+                behind = Some(Arc::new(inner));
+                Ok(stat)
+            })
+        } else {
+            fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+        };
+        let stat = match stat {
             Ok(stat) => stat,
-            Err(Errno::ENOENT) => {
-                self.monitor
-                    .problem(path.as_bytes(), "vanished while it was being backed up");
-                return Ok(None);
-            }
             Err(errno) => {
-                self.monitor.problem(
-                    path.as_bytes(),
-                    format_args!("cannot look at it: {}", errno.desc()),
-                );
-                return Ok(None);
+                let reason = match (errno, follow) {
+                    (_, true) => format!("cannot list the directory: {}", errno.desc()),
+                    (Errno::ENOENT, _) => "vanished while it was being backed up".to_owned(),
+                    _ => format!("cannot look at it: {}", errno.desc()),
+                };
+                self.monitor.problem(path.as_bytes(), reason);
+                return None;
             }
         };
         let is_directory = file_type(&stat) == SFlag::S_IFDIR;
-        if self.selection.excludes(path, is_directory) {
-            if awaited.is_some() {
-                self.monitor
-                    .problem(path.as_bytes(), "was left out: a pattern excludes it");
-            }
-            return Ok(None);
-        }
-        if awaited.is_some() && file_type(&stat) == SFlag::S_IFLNK {
+        let verdict = self.rules.borrow().decide(path, is_directory, above);
+        let is_named = awaited.is_some_and(|awaited| !awaited.listed);
+        if is_named && file_type(&stat) == SFlag::S_IFLNK && verdict.left_out_by().is_none() {
             self.monitor.note(&format!(
                 "{path} is a symbolic link and stored as one: write {path}/ for what is behind it"
             ));
         }
-        visit(&Seen {
-            path,
-            parent: directory,
-            called: Called::ByItsName,
+        Some(Look {
             stat,
-        })?;
-        Ok(if is_directory {
-            self.open_directory(directory.as_fd(), name, path, &stat)
-                .map(|inner| (stat, Arc::new(inner)))
-        } else {
-            None
+            verdict,
+            is_source: awaited.is_some(),
+            is_named,
+            behind,
         })
     }
 
-    /// Visits the directory that a source named with a `/` at its end leads to.
-    fn visit_behind(
+    fn is_too_large(&self, stat: &FileStat) -> bool {
+        let max = self.selection.file_bytes_max;
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        file_type(stat) == SFlag::S_IFREG && max.is_some_and(|max| size > max)
+    }
+
+    /// Leaves a path out; if somebody named it, that is a problem. `told` names what decided.
+    fn leave_out(
         &self,
-        directory: &Arc<OwnedFd>,
-        name: &[u8],
         path: &EntryPath,
+        is_named: bool,
+        why: &str,
+        told: &str,
         visit: &mut Visit<'_>,
-    ) -> Result<Option<(FileStat, Arc<OwnedFd>)>> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let opened = openat(directory, name, flags, Mode::empty());
-        match opened.and_then(|inner| Ok((fstat(&inner)?, inner))) {
-            Ok(_) if self.selection.excludes(path, true) => {
-                self.monitor
-                    .problem(path.as_bytes(), "was left out: a pattern excludes it");
-                Ok(None)
-            }
-            Ok((stat, inner)) => {
-                let inner = Arc::new(inner);
-                visit(&Seen {
-                    path,
-                    parent: &inner,
-                    called: Called::Itself,
-                    stat,
-                })?;
-                Ok(Some((stat, inner)))
-            }
-            Err(errno) => {
-                self.monitor.problem(
-                    path.as_bytes(),
-                    format_args!("cannot list the directory: {}", errno.desc()),
-                );
-                Ok(None)
-            }
+    ) -> Result<()> {
+        if is_named {
+            self.monitor
+                .problem(path.as_bytes(), format_args!("was left out: {why}"));
         }
+        if self.reasons {
+            visit(Met::LeftOut(path, told.into()))?;
+        }
+        Ok(())
     }
 
-    /// Tells whether a source is one of the store's own files.
-    fn is_own(&self, directory: &OwnedFd, name: &[u8]) -> bool {
-        let identity = fstat(directory).map(|stat| identity(&stat));
-        self.own_directories
-            .iter()
-            .any(|own| Ok(own.identity) == identity && (own.is_own)(name))
+    /// Returns how to name a rule, if reasons are asked for.
+    fn told(&self, rule: Option<RuleId>) -> Option<Arc<str>> {
+        let rule = rule.filter(|_| self.reasons)?;
+        Some(self.rules.borrow().rule(rule).told().into())
     }
 
-    /// Opens a directory for listing; `None` after telling the problem.
-    fn open_directory(
+    /// Opens a directory for listing; none after telling why not. `mounted_on` is the device of the directory above, if it matters
+    /// that this one is on another.
+    fn enter(
         &self,
-        parent: BorrowedFd<'_>,
-        name: &[u8],
+        parent: &Arc<OwnedFd>,
         path: &EntryPath,
-        stat: &FileStat,
-    ) -> Option<OwnedFd> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let opened = openat(parent, name, flags | OFlag::O_NOATIME, Mode::empty());
-        // Only the owner may leave the access time alone.
-        let opened = if matches!(opened, Err(Errno::EPERM)) {
-            openat(parent, name, flags, Mode::empty())
-        } else {
-            opened
-        };
-        let checked = opened.and_then(|directory| Ok((fstat(&directory)?, directory)));
-        match checked {
-            Ok((now, directory)) if identity(&now) == identity(stat) => return Some(directory),
-            Ok(_) | Err(Errno::ELOOP | Errno::ENOTDIR | Errno::ENOENT) => {
-                self.monitor.problem(
-                    path.as_bytes(),
-                    "was replaced while it was being backed up; its contents are left out",
-                );
+        look: &Look,
+        mounted_on: Option<u64>,
+    ) -> Option<Arc<OwnedFd>> {
+        let is_mounted = mounted_on.is_some_and(|device| device != look.stat.st_dev);
+        if is_mounted && self.selection.one_file_system {
+            self.monitor.note(&format!(
+                "{path}: what is in it is left out: it is another file system"
+            ));
+            return None;
+        }
+        if let Some(behind) = &look.behind {
+            return Some(Arc::clone(behind));
+        }
+        match open::open_seen(parent, path.split().1, &look.stat) {
+            Ok(inner) => {
+                let pseudo = is_mounted
+                    .then(|| open::pseudo_file_system(&inner))
+                    .flatten();
+                let Some(kind) = pseudo else {
+                    return Some(Arc::new(inner));
+                };
+                self.monitor.note(&format!(
+                    "{path}: what is in it is left out: it is no files but {kind}, which the kernel makes up"
+                ));
             }
-            Err(errno) => {
-                self.monitor.problem(
-                    path.as_bytes(),
-                    format_args!("cannot list the directory: {}", errno.desc()),
-                );
+            Err(open::Closed::Replaced) => {
+                let reason = "was replaced while it was being backed up; its contents are left out";
+                self.monitor.problem(path.as_bytes(), reason);
+            }
+            Err(open::Closed::Failed(errno)) => {
+                let reason = format_args!("cannot list the directory: {}", errno.desc());
+                self.monitor.problem(path.as_bytes(), reason);
             }
         }
         None
     }
 
-    fn list(&self, path: EntryPath, directory: Arc<OwnedFd>, stat: &FileStat) -> Level {
-        let identity = identity(stat);
-        let own = self
-            .own_directories
+    /// Tells whether a source is one of the store's own files.
+    fn is_own(&self, directory: impl AsFd, name: &[u8]) -> bool {
+        let identity = fstat(directory).map(|stat| identity(&stat));
+        self.own_directories
             .iter()
-            .find(|own| own.identity == identity);
-        let leave_out = |name: &[u8]| own.is_some_and(|own| (own.is_own)(name));
-        let (names, failed) = Names::read(directory.as_fd(), leave_out);
-        if let Some(errno) = failed {
-            let reason = format_args!("cannot list all of the directory: {}", errno.desc());
-            self.monitor.problem(path.as_bytes(), reason);
-        }
-        if names.left_out > 0 {
-            self.monitor.note(&format!(
-                "{path}: left out {} files of the store itself",
-                names.left_out
-            ));
-        }
-        Level {
-            path,
-            directory: Some(directory),
-            identity,
-            names,
-            next: 0,
-        }
+            .any(|own| Ok(own.identity) == identity && (own.is_own)(name))
     }
-
-    /// Leaves the lowest directory; opens the one above it again if it was closed.
-    fn ascend(&self, levels: &mut Vec<Level>) {
-        let mut lower = levels.pop().and_then(|left| left.directory);
-        while let Some(level) = levels.last().filter(|level| level.directory.is_none()) {
-            let through_parent = lower
-                .take()
-                .and_then(|lower| open_same(&lower, b"..", level.identity));
-            if let Some(directory) = through_parent.or_else(|| open_from_top(levels)) {
-                levels.last_mut().expect("is there").directory = Some(Arc::new(directory));
-            } else {
-                self.monitor.problem(
-                    level.path.as_bytes(),
-                    "was moved while it was being backed up; the rest of it is left out",
-                );
-                levels.pop();
-            }
-        }
-    }
-}
-
-/// Opens a directory and makes sure that it is the one seen before.
-fn open_same(parent: &OwnedFd, name: &[u8], expected: (u64, u64)) -> Option<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let directory = openat(parent, name, flags, Mode::empty()).ok()?;
-    (identity(&fstat(&directory).ok()?) == expected).then_some(directory)
-}
-
-/// Opens the lowest directory again by its names from the top one, which is always open.
-fn open_from_top(levels: &[Level]) -> Option<OwnedFd> {
-    let (top, below) = levels.split_first()?;
-    let mut directory = top.directory.as_ref()?.as_fd().try_clone_to_owned().ok()?;
-    for level in below {
-        directory = open_same(&directory, level.path.split().1, level.identity)?;
-    }
-    Some(directory)
 }
 
 /// Returns what kind of file a stat is of.
@@ -435,22 +422,4 @@ pub(super) fn file_type(stat: &FileStat) -> SFlag {
 /// Returns what identifies a file while it is open: device and inode number.
 pub(super) fn identity(stat: &FileStat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
-}
-
-/// Tells, for a good error before anything else happens, whether a source is there.
-pub(super) fn exists(base: &Path, source: &EntryPath) -> std::io::Result<bool> {
-    use std::os::unix::ffi::OsStrExt;
-    let path = base.join(std::ffi::OsStr::from_bytes(source.as_bytes()));
-    match std::fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(e)
-            if matches!(
-                e.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(false)
-        }
-        Err(e) => Err(e),
-    }
 }

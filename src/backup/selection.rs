@@ -1,26 +1,20 @@
-//! Which paths a backup leaves out. What is below an excluded directory is not visited.
+//! What a backup takes and what it leaves out, as it was asked for. [`super::scan`] carries it out.
 
-use crate::format::path::EntryPath;
-use crate::pattern::Pattern;
+use crate::rules::Rule;
 
-/// A list of exclusion patterns.
+/// What is taken of the sources.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    excluded: Vec<Pattern>,
-}
-
-impl Selection {
-    /// Compiles exclusion patterns; the error names the one that is wrong.
-    pub fn excluding(patterns: &[String]) -> Result<Self, String> {
-        let excluded = Pattern::all(patterns)?;
-        Ok(Self { excluded })
-    }
-
-    /// Tells whether a path is left out, and with it everything below.
-    #[must_use]
-    pub fn excludes(&self, path: &EntryPath, is_directory: bool) -> bool {
-        self.excluded
-            .iter()
-            .any(|pattern| pattern.matches(path, is_directory))
-    }
+    /// Rules for the stored paths, in the order in which they are asked.
+    pub rules: Vec<Rule>,
+    /// Name of the files in which directories bring rules of their own.
+    pub dir_rules: Option<Vec<u8>>,
+    /// Whether only the tag is taken of directories with a valid `CACHEDIR.TAG`.
+    pub exclude_caches: bool,
+    /// Names of which one in a directory means that nothing else in it is taken.
+    pub tags: Vec<Vec<u8>>,
+    /// Regular files of more bytes are left out.
+    pub file_bytes_max: Option<u64>,
+    /// Whether file systems that are mounted below a source are left out.
+    pub one_file_system: bool,
 }

@@ -1,4 +1,4 @@
-//! The sources of a backup: PATH arguments turned into stored paths.
+//! The sources of a backup: PATH arguments and lists turned into stored paths.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::format::path::EntryPath;
 
 /// Sources in path order, each once, with the directory that their stored paths are relative to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sources {
     /// `/` for absolute sources, the working directory for relative ones.
     pub base: PathBuf,
@@ -21,29 +21,35 @@ pub struct Source {
     pub path: EntryPath,
     /// Whether a symbolic link of that name stands for what it leads to: it was typed with a `/` at its end.
     pub follow: bool,
+    /// Whether it comes from a list. What vanished since that was made is a problem, and the others are backed up.
+    pub listed: bool,
+    /// Where it is on the disk, if it is recorded under another name.
+    pub on_disk: Option<EntryPath>,
 }
 
 impl Sources {
-    /// Interprets PATH arguments: all absolute or all relative, without `..`; the error says what to type instead.
-    pub fn parse(paths: &[PathBuf]) -> Result<Self, String> {
-        let Some(first) = paths.first() else {
+    /// Interprets PATH arguments, and paths of a list: all absolute or all relative, without `..`; the error says what to type
+    /// instead.
+    pub fn parse(paths: &[PathBuf], listed: &[PathBuf]) -> Result<Self, String> {
+        let mut all = paths.iter().chain(listed);
+        let Some(first) = all.next() else {
             return Err("nothing to back up: name at least one PATH".to_owned());
         };
         let absolute = first.is_absolute();
-        if let Some(other) = paths.iter().find(|p| p.is_absolute() != absolute) {
+        if let Some(other) = all.find(|p| p.is_absolute() != absolute) {
             let (one, two) = (first.display(), other.display());
             return Err(format!(
                 "\"{one}\" and \"{two}\" are an absolute and a relative path: use one kind for all PATHs"
             ));
         }
-        let mut parsed = paths
-            .iter()
-            .map(|p| Source::parse(p))
-            .collect::<Result<Vec<_>, _>>()?;
+        let named = paths.iter().map(|path| Source::parse(path, false));
+        let listed = listed.iter().map(|path| Source::parse(path, true));
+        let mut parsed = named.chain(listed).collect::<Result<Vec<_>, _>>()?;
         parsed.sort();
         parsed.dedup_by(|later, earlier| {
             let same = later.path == earlier.path;
             earlier.follow |= same && later.follow;
+            earlier.listed &= !same || later.listed;
             same
         });
         let base = if absolute { "/" } else { "." };
@@ -52,15 +58,36 @@ impl Sources {
             paths: parsed,
         })
     }
+
+    /// Records the one source under another name.
+    pub fn recorded_as(mut self, path: &Path) -> Result<Self, String> {
+        let [source] = self.paths.as_mut_slice() else {
+            let count = self.paths.len();
+            return Err(format!(
+                "--as-path renames one PATH, not {count}: back each up by itself, under a --scheme of its own"
+            ));
+        };
+        let recorded = EntryPath::from_argument(path)?;
+        source.on_disk = Some(std::mem::replace(&mut source.path, recorded));
+        Ok(self)
+    }
 }
 
 impl Source {
-    fn parse(argument: &Path) -> Result<Self, String> {
+    /// Returns where it is, relative to the base.
+    #[must_use]
+    pub fn place(&self) -> &EntryPath {
+        self.on_disk.as_ref().unwrap_or(&self.path)
+    }
+
+    fn parse(argument: &Path, listed: bool) -> Result<Self, String> {
         let bytes = argument.as_os_str().as_bytes();
         let follow = bytes.ends_with(b"/") || bytes.ends_with(b"/.");
         Ok(Self {
             path: EntryPath::from_argument(argument)?,
             follow,
+            listed,
+            on_disk: None,
         })
     }
 }
@@ -71,7 +98,7 @@ mod tests {
 
     fn parse(paths: &[&str]) -> Result<Vec<String>, String> {
         let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-        Sources::parse(&paths).map(|s| {
+        Sources::parse(&paths, &[]).map(|s| {
             s.paths
                 .iter()
                 .map(|source| source.path.to_string())
@@ -91,6 +118,20 @@ mod tests {
         );
         assert_eq!(parse(&["/"]), Ok(vec![".".into()]));
         assert_eq!(parse(&[".", "x"]), Ok(vec![".".into(), "x".into()]));
+    }
+
+    #[test]
+    fn what_is_named_has_to_be_there_though_a_list_has_it_too() {
+        let parsed = Sources::parse(&["b".into()], &["a/".into(), "b".into(), "c".into()]);
+        let listed = |source: &Source| (source.path.to_string(), source.listed, source.follow);
+        assert_eq!(
+            parsed.map(|s| s.paths.iter().map(listed).collect::<Vec<_>>()),
+            Ok(vec![
+                ("a".to_owned(), true, true),
+                ("b".to_owned(), false, false),
+                ("c".to_owned(), true, false)
+            ])
+        );
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The command line's definition: every subcommand, option and help text.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::choosing::{ChoosingArguments, RuleArguments};
 use crate::console::Verbosity;
 
 /// Snapshot backups into plain tar segments.
@@ -87,7 +89,7 @@ pub(crate) struct Backup {
     pub(crate) dest: PathBuf,
 
     /// What to back up: all PATHs absolute or all relative
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present = "files_from")]
     pub(crate) paths: Vec<PathBuf>,
 
     /// Name of this series of snapshots, such as home
@@ -98,9 +100,8 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "DIR")]
     pub(crate) localdb: Option<PathBuf>,
 
-    /// Leave out what matches: * and ? stop at /, ** does not, a leading / anchors, a trailing / means directories only
-    #[arg(long, value_name = "PATTERN")]
-    pub(crate) exclude: Vec<String>,
+    #[command(flatten)]
+    pub(crate) choosing: ChoosingArguments,
 
     /// bzip2, zstd, gzip or none, with a level: zstd:9 [default: bzip2]
     #[arg(long, value_name = "CODEC[:LEVEL]")]
@@ -151,8 +152,16 @@ pub(crate) struct Backup {
     pub(crate) staging_size: Option<String>,
 
     /// Mark poorly used segments as expired first, as clean does
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     pub(crate) clean: bool,
+
+    /// Make no snapshot if nothing changed since the last one of the series
+    #[arg(long)]
+    pub(crate) skip_if_unchanged: bool,
+
+    /// Do everything but write, and tell what would be done; with -v which rule decides about each path
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Which snapshot of which store.
@@ -191,6 +200,13 @@ pub(crate) struct Restore {
     /// Restore only these, with all below them [default: everything]
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) rules: RuleArguments,
+
+    /// Tell what would be restored, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 
     /// Replace existing files: never, always, if-changed (size or time differ) or if-newer (the snapshot's is)
     #[arg(long, value_name = "WHEN", default_value = "never")]
@@ -284,7 +300,7 @@ pub(crate) struct Find {
 
     /// What to find, as with --exclude of backup: * and ? stop at /, ** does not, a leading / anchors
     #[arg(value_name = "PATTERN", required = true)]
-    pub(crate) patterns: Vec<String>,
+    pub(crate) patterns: Vec<OsString>,
 
     /// Only snapshots of this series
     #[arg(long, value_name = "NAME")]
@@ -329,7 +345,7 @@ pub(crate) struct Diff {
 
     /// Leave out what matches, as backup does
     #[arg(long, value_name = "PATTERN")]
-    pub(crate) exclude: Vec<String>,
+    pub(crate) exclude: Vec<OsString>,
 
     /// Undo a filter that is not built in with this shell command, such as "gpg -d"
     #[arg(long, value_name = "COMMAND")]

@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use pileus::backup::{
-    self, BackupOptions, BackupReport, Clock, Deduplicate, Selection, Sources, StatusCounts,
-    Surroundings, Written,
+    self, BackupOptions, BackupReport, Clock, Deduplicate, StatusCounts, Surroundings, Written,
 };
 use pileus::format::object_ref::SegmentId;
 use pileus::format::segment_group::SegmentGroup;
@@ -31,6 +30,10 @@ const CHECKPOINT_BYTES_MIN: u64 = 1 << 20;
 pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> {
     let options =
         options(arguments, super::jobs(arguments.jobs.as_deref())?).map_err(Failure::Usage)?;
+    let options = BackupOptions {
+        reasons: options.dry_run && console.is_verbose(),
+        ..options
+    };
     let begun = Instant::now();
     let stop = stop_on_signals().map_err(|e| anyhow::anyhow!("cannot wait for signals: {e}"))?;
     let surroundings = Surroundings {
@@ -46,7 +49,7 @@ pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> 
         )?;
     }
     let report = backup::run(&options, surroundings)?;
-    summarize(&report, begun.elapsed().as_secs_f64(), console);
+    summarize(&report, &options, begun.elapsed().as_secs_f64(), console);
     if report.interrupted {
         console.error(&match &report.snapshot {
             Some(checkpoint) => format!("interrupted: what was done until now is in {checkpoint}"),
@@ -70,7 +73,6 @@ fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
 
 /// Checks everything that can be wrong with the command line before anything is touched.
 fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
-    Sources::parse(&arguments.paths)?;
     if let Some(scheme) = &arguments.scheme {
         check_scheme(scheme).map_err(|e| e.to_string())?;
     }
@@ -85,8 +87,8 @@ fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
     Ok(BackupOptions {
         store: arguments.dest.clone(),
         local: arguments.localdb.clone(),
-        sources: arguments.paths.clone(),
-        selection: Selection::excluding(&arguments.exclude)?,
+        sources: arguments.choosing.sources(&arguments.paths)?,
+        selection: arguments.choosing.selection()?,
         scheme: arguments.scheme.clone().unwrap_or_default(),
         filter: filter(arguments)?,
         signature_filter: arguments.signature_filter.clone(),
@@ -97,6 +99,9 @@ fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
         full_metadata: arguments.full_metadata,
         checkpoint_bytes: checkpoint_bytes(&arguments.checkpoint)?,
         leave_checkpoints: arguments.leave_checkpoints,
+        skip_if_unchanged: arguments.skip_if_unchanged,
+        dry_run: arguments.dry_run,
+        reasons: false,
         staging_bytes: staging_bytes(arguments.staging_size.as_deref())?,
     })
 }
@@ -172,13 +177,14 @@ fn check_extension(extension: &str) -> Result<(), String> {
     ))
 }
 
-fn summarize(report: &BackupReport, seconds: f64, console: &Console) {
+fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, console: &Console) {
     let (entries, written) = (report.entries, report.groups.total());
     let groups: serde_json::Map<_, _> = report.groups.iter().map(json_of_group).collect();
     console.summary(&json!({
         "type": "summary", "command": "backup",
         "snapshot": report.snapshot.as_ref().map(ToString::to_string),
-        "interrupted": report.interrupted,
+        "interrupted": report.interrupted, "dry_run": options.dry_run,
+        "same_as": report.same_as.as_ref().map(ToString::to_string),
         "entries": entries.total(), "new": entries.new, "old": entries.old, "partial": entries.partial,
         "repack": entries.repack, "sub_file": entries.sub_file,
         "source_bytes": report.source_bytes, "read_bytes": report.read_bytes,
@@ -186,13 +192,32 @@ fn summarize(report: &BackupReport, seconds: f64, console: &Console) {
         "disk_bytes": written.disk_bytes, "segments": written.segments, "groups": groups,
         "problems": report.problems, "seconds": seconds,
     }));
-    if let Some(snapshot) = &report.snapshot {
-        console.tell_terminal(&format!(
-            "snapshot {snapshot}: {} entries, {} in files, {}",
-            entries.total(),
-            size::show(report.source_bytes),
-            statuses(&entries)
+    let found = || {
+        let (total, bytes) = (entries.total(), size::show(report.source_bytes));
+        format!("{total} entries, {bytes} in files, {}", statuses(&entries))
+    };
+    if let Some(last) = &report.same_as {
+        let told = format!("nothing changed since {last}, so there is no new snapshot");
+        if options.dry_run {
+            console.tell(&told);
+        } else {
+            console.tell_terminal(&told);
+        }
+        return;
+    }
+    if options.dry_run {
+        // Asked for, so it is told wherever standard output goes.
+        console.tell(&format!("dry run: {}", found()));
+        console.tell(&format!(
+            "would read {} and write {} for {} of new data; nothing was written",
+            size::show(report.read_bytes),
+            size::show(written.disk_bytes),
+            size::show(report.groups.new_data_bytes())
         ));
+        return;
+    }
+    if let Some(snapshot) = &report.snapshot {
+        console.tell_terminal(&format!("snapshot {snapshot}: {}", found()));
     }
     for (group, written) in report.groups.iter() {
         console.tell_terminal(&format!(

@@ -98,12 +98,10 @@ fn definition() -> Command {
     definition
 }
 
-/// Returns the definition with nothing required, to see what was typed.
+/// Returns the definition as one that minds no mistake, to see what was typed; asking for help still ends it.
 fn relaxed(command: Command) -> Command {
-    command
-        .arg_required_else_help(false)
-        .mut_args(|argument| argument.required(false))
-        .mut_subcommands(relaxed)
+    let command = command.arg_required_else_help(false).ignore_errors(true);
+    command.mut_subcommands(relaxed)
 }
 
 /// Reads the configuration files, the most important one first.

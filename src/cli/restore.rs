@@ -13,6 +13,7 @@ use crate::console::Console;
 pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure> {
     let overwrite = overwrite(&arguments.overwrite).map_err(Failure::Usage)?;
     let paths = super::entry_paths(&arguments.paths)?;
+    let rules = arguments.rules.rules().map_err(Failure::Usage)?;
     let jobs = super::jobs(arguments.jobs.as_deref())?;
     let catalog = Catalog::open(&arguments.which.dest)?;
     let snapshot = super::choose(&arguments.which, &catalog)?;
@@ -21,6 +22,8 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
         snapshot,
         target: arguments.target.clone(),
         paths,
+        rules,
+        dry_run: arguments.dry_run,
         overwrite,
         owner: owner(arguments),
         xattrs: !arguments.no_xattrs,
@@ -31,7 +34,12 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
     };
     let begun = Instant::now();
     let report = restore::run(&options, console)?;
-    summarize(&report, begun.elapsed().as_secs_f64(), console);
+    summarize(
+        &report,
+        options.dry_run,
+        begun.elapsed().as_secs_f64(),
+        console,
+    );
     Ok(done_with(report.problems))
 }
 
@@ -55,16 +63,24 @@ fn owner(arguments: &Restore) -> OwnerPolicy {
     }
 }
 
-fn summarize(report: &RestoreReport, seconds: f64, console: &Console) {
+fn summarize(report: &RestoreReport, dry_run: bool, seconds: f64, console: &Console) {
     console.summary(&json!({
         "type": "summary", "command": "restore", "snapshot": report.snapshot.to_string(), "entries": report.entries,
-        "bytes": report.bytes, "problems": report.problems, "seconds": seconds,
+        "bytes": report.bytes, "dry_run": dry_run, "problems": report.problems, "seconds": seconds,
     }));
     let problems = if report.problems > 0 {
         format!(", {} problems, named above", report.problems)
     } else {
         String::new()
     };
+    if dry_run {
+        let (entries, bytes) = (report.entries, size::show(report.bytes));
+        let snapshot = &report.snapshot;
+        console.tell(&format!(
+            "dry run: would restore {entries} entries, {bytes}, from {snapshot}{problems}; nothing was written"
+        ));
+        return;
+    }
     console.tell_terminal(&format!(
         "restored {} entries, {}, from {} in {seconds:.1} s{problems}",
         report.entries,

@@ -51,9 +51,19 @@ impl Database {
         let shown = path.display().to_string();
         // SQLite itself would make it readable for all.
         super::open_private(&path).with_context(|| format!("cannot open {shown}"))?;
+        Self::begin(Connection::open(&path), shown)
+    }
+
+    /// Begins with nothing, in a file without a name that is gone when the database is: for a dry run without local state.
+    pub fn temporary() -> Result<Self> {
+        let shown = "in the directory for temporary files".to_owned();
+        Self::begin(Connection::open(""), shown)
+    }
+
+    fn begin(opened: rusqlite::Result<Connection>, path: String) -> Result<Self> {
         let database = Self {
-            connection: Connection::open(&path).map_err(|e| explain(e, &shown))?,
-            path: shown,
+            connection: opened.map_err(|e| explain(e, &path))?,
+            path,
             row_ids: HashMap::new(),
         };
         // First of all, since setting a mode writes into the file, which may be somebody else's.

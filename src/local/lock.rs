@@ -1,7 +1,7 @@
 //! One run at a time for each local state: a lock that the kernel releases when the process ends, however it ends.
 
 use std::fs::{File, TryLockError};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -45,28 +45,7 @@ impl Lock {
         let shown = path.display();
         let opened = super::open_private(&path);
         let mut file = opened.with_context(|| format!("cannot open {shown}"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // The text is a courtesy: without it the message is only less helpful.
-                let told = (&file).take(200).read_to_string(&mut holder).is_ok()
-                    && !holder.trim().is_empty();
-                let holder = if told {
-                    holder.trim().to_owned()
-                } else {
-                    "another process".to_owned()
-                };
-                return Err(Locked {
-                    holder,
-                    directory: directory.display().to_string(),
-                }
-                .into());
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("cannot lock {shown}"));
-            }
-        }
+        hold(&file, directory)?;
         let text = format!(
             "process {} since {}\n",
             std::process::id(),
@@ -76,6 +55,46 @@ impl Lock {
             .and_then(|()| file.write_all(text.as_bytes()))
             .with_context(|| format!("cannot write {shown}"))?;
         Ok(Self { _file: file })
+    }
+
+    /// Takes the lock without leaving a trace, for a run that changes nothing; none if there is no lock to take.
+    pub fn take_silently(directory: &Path) -> Result<Option<Self>> {
+        let path = directory.join(FILE_NAME);
+        let file = match super::open_existing(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot open {}", path.display()));
+            }
+        };
+        hold(&file, directory)?;
+        Ok(Some(Self { _file: file }))
+    }
+}
+
+fn hold(file: &File, directory: &Path) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // The text is a courtesy: without it the message is only less helpful.
+            let told =
+                { file }.take(200).read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
+            let holder = if told {
+                holder.trim().to_owned()
+            } else {
+                "another process".to_owned()
+            };
+            Err(Locked {
+                holder,
+                directory: directory.display().to_string(),
+            }
+            .into())
+        }
+        Err(TryLockError::Error(error)) => {
+            let path = directory.join(FILE_NAME);
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
     }
 }
 

@@ -65,6 +65,11 @@ impl<'r> OldLog<'r> {
         }
     }
 
+    /// Tells whether some of the old entries are not known.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     pub(super) fn reader(&self) -> Option<&StatCacheReader> {
         self.reader.as_ref()
     }
@@ -82,6 +87,7 @@ impl<'r> OldLog<'r> {
             Ok(None) => return Ok(None),
             Err(damaged) => {
                 self.tell(&damaged);
+                self.lost = true;
                 return Ok(None);
             }
         };

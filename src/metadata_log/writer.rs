@@ -40,6 +40,8 @@ pub struct OldLogOptions<'r> {
     pub scheme: &'r str,
     /// Whether to write every stanza anew all the same.
     pub renew_all: bool,
+    /// Whether the stat cache is written at all.
+    pub keep_cache: bool,
     /// Is told when the stat cache is damaged.
     pub monitor: &'r Counter<'r>,
 }
@@ -54,7 +56,9 @@ pub struct MetadataLogWriter<'r> {
     root: Vec<u8>,
     uses: BTreeMap<SegmentId, u64>,
     old: OldLog<'r>,
-    /// None once it could not be written.
+    /// Whether something of the last snapshot was found to be gone.
+    gone: bool,
+    /// None once it could not be written, or if it is not to be.
     cache: Option<StatCacheWriter>,
     monitor: &'r Counter<'r>,
 }
@@ -65,7 +69,7 @@ pub struct FinishedLog {
     pub root: ObjectRef,
     /// Every segment that the snapshot needs, and how many bytes of its objects.
     pub uses: BTreeMap<SegmentId, u64>,
-    /// The stat cache, to be put in place when the snapshot is durable; none if it could not be written.
+    /// The stat cache, to be put in place when the snapshot is durable; none if it could not be, or was not to be written.
     pub cache: Option<FinishedCache>,
 }
 
@@ -85,7 +89,10 @@ impl<'r> MetadataLogWriter<'r> {
             root: Vec::new(),
             uses: BTreeMap::new(),
             old: OldLog::new(reader, options.renew_all, options.monitor),
-            cache: Some(StatCacheWriter::new(options.local, options.scheme)),
+            gone: false,
+            cache: options
+                .keep_cache
+                .then(|| StatCacheWriter::new(options.local, options.scheme)),
             monitor: options.monitor,
         }
     }
@@ -111,6 +118,7 @@ impl<'r> MetadataLogWriter<'r> {
                 }
                 Some(Some(Ordering::Greater)) => return Ok(None),
                 Some(Some(Ordering::Less)) => {
+                    self.gone = true;
                     self.dissolve(pool)?;
                     self.advance(pool)?;
                 }
@@ -124,6 +132,15 @@ impl<'r> MetadataLogWriter<'r> {
                 }
             }
         }
+    }
+
+    /// Tells, when all paths were walked, whether the last snapshot has an entry that is not in this log, or may have one.
+    pub fn lacks_old(&mut self) -> Result<bool> {
+        let is_cut = |block: &OldBlock| block.cursor.record().is_some();
+        self.gone |= !self.has_old() || self.old.is_lost();
+        self.gone |= self.old.block.as_ref().is_some_and(is_cut);
+        self.gone |= self.old.next_block(&mut |_| Ok(true))?.is_some();
+        Ok(self.gone)
     }
 
     /// Returns everything that is remembered of the entry found.
@@ -208,7 +225,7 @@ impl<'r> MetadataLogWriter<'r> {
         self.close_block(pool)?;
         self.store_piece(pool)?;
         // Blocks that nothing led to are gone. Looking for one tells whether the stat cache ends here.
-        let nothing_more = self.old.next_block(&mut |_| Ok(true))?.is_none();
+        let nothing_more = self.old.next_block(&mut |_| Ok(true))?.is_none() && !self.gone;
         let root = store_object(&mut self.segments, pool, &self.root)?;
         *self.uses.entry(root.object.segment).or_default() += self.root.len() as u64;
         self.segments.close(pool)?;

@@ -15,7 +15,7 @@ use super::layout::{Layout, Placed, layout};
 use super::spool::{Place, Spool, SpoolWriter, Work};
 use super::target::{self, DirCursor, Made};
 use super::tasks::Task;
-use crate::chosen::{Chosen, Relation};
+use crate::chosen::{Relation, Wanted};
 use crate::file_reader;
 use crate::format::checksum::Checksum;
 use crate::format::entry::{Entry, EntryKind, FileContents};
@@ -60,7 +60,7 @@ pub(crate) struct Planner<'r, 't> {
 /// Entries with equal keys are hard links of one another. The inode alone is not enough: device numbers change between runs, and
 /// entries that were recorded on different days may then collide.
 #[derive(PartialEq, Eq, Hash)]
-struct LinkKey {
+pub(super) struct LinkKey {
     inode: Vec<u8>,
     letter: char,
     size: u64,
@@ -91,7 +91,7 @@ impl<'r, 't> Planner<'r, 't> {
     pub(crate) fn add(
         &mut self,
         item: Result<Entry, LogError>,
-        chosen: &mut Chosen,
+        wanted: &mut Wanted,
         objects: &mut ObjectCache<'_>,
     ) -> Result<()> {
         let entry = match item {
@@ -102,10 +102,14 @@ impl<'r, 't> Planner<'r, 't> {
             }
         };
         let is_directory = matches!(entry.kind, EntryKind::Directory);
-        match chosen.relate(&entry.path) {
+        match wanted.relate(&entry.path, is_directory) {
             // The target itself stands for the scan root and keeps its own attributes.
             _ if entry.path.is_scan_root() => {}
-            Relation::Above if is_directory => self.leading.push(entry),
+            Relation::Above if is_directory => {
+                self.leading
+                    .retain(|above| entry.path.is_within(&above.path));
+                self.leading.push(entry);
+            }
             Relation::Above | Relation::Outside => {}
             Relation::Within => {
                 self.make_leading(&entry.path)?;
@@ -385,7 +389,8 @@ fn is_replaceable(there: Option<&nix::sys::stat::FileStat>) -> bool {
     there.is_some_and(|there| target::file_type(there) != nix::sys::stat::SFlag::S_IFDIR)
 }
 
-fn link_key(entry: &Entry) -> Option<LinkKey> {
+/// Returns what tells a file with several hard links from others; none of a file that has none.
+pub(super) fn link_key(entry: &Entry) -> Option<LinkKey> {
     let inode = entry.inode.as_ref().filter(|_| entry.may_be_hard_link())?;
     let (mut size, mut checksum, mut other) = (0, None, Vec::new());
     match &entry.kind {

@@ -43,6 +43,23 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// Opens the directory `path` if it is there; fails if it could not be made either.
+    pub(crate) fn open_existing(path: &Path) -> anyhow::Result<Option<Self>> {
+        let above = path.parent().filter(|above| *above != Path::new(""));
+        match std::fs::symlink_metadata(path) {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && above.is_none_or(Path::is_dir) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error).context(format!(
+                "cannot look at target \"{}\"",
+                escape(path.as_os_str().as_bytes())
+            )),
+            Ok(_) => Self::open(path).map(Some),
+        }
+    }
+
     /// Opens the directory `path`; creates it, for the user alone, if only its last component is missing.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = escape(path.as_os_str().as_bytes());

@@ -26,11 +26,22 @@ const DIRECTORY_MODE: u32 = 0o700;
 /// Ending of files that are still being written; a reader ignores them.
 pub const PART_SUFFIX: &str = ".part";
 
-/// A store's directory, opened for adding files.
+/// A store's directory, opened for adding files; or one that keeps nothing, for a dry run.
 #[derive(Debug)]
 pub struct StoreDir {
     path: PathBuf,
-    handle: File,
+    /// None if it is not there, in a dry run.
+    handle: Option<File>,
+    keeps: Keeps,
+}
+
+/// What becomes of what is written to a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeps {
+    /// It is kept.
+    All,
+    /// It goes nowhere: only what is there can be asked for.
+    Nothing,
 }
 
 impl StoreDir {
@@ -48,6 +59,29 @@ impl StoreDir {
                 made => made.with_context(|| format!("cannot create {shown}"))?,
             }
         }
+        Self::open(path, Keeps::All)
+    }
+
+    /// Opens `path` for a dry run: nothing is made, written or removed, but every call is answered as if it were. The directory itself
+    /// need not be there, if it could be made.
+    pub fn open_for_dry_run(path: &Path) -> Result<Self> {
+        if fs::symlink_metadata(path).is_ok() {
+            return Self::open(path, Keeps::Nothing);
+        }
+        let above = path.parent().filter(|above| *above != Path::new(""));
+        if !above.is_none_or(Path::is_dir) {
+            let shown = path.display();
+            bail!("cannot create {shown}: the directory above it does not exist; make it first");
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            handle: None,
+            keeps: Keeps::Nothing,
+        })
+    }
+
+    fn open(path: &Path, keeps: Keeps) -> Result<Self> {
+        let shown = path.display();
         if !fs::metadata(path)
             .with_context(|| format!("cannot open {shown}"))?
             .is_dir()
@@ -63,7 +97,8 @@ impl StoreDir {
         let handle = opened.with_context(|| format!("cannot open {shown}"))?;
         Ok(Self {
             path: path.to_owned(),
-            handle,
+            handle: Some(handle),
+            keeps,
         })
     }
 
@@ -73,20 +108,25 @@ impl StoreDir {
         &self.path
     }
 
-    /// Returns the device and inode number that identify the directory.
-    pub fn identity(&self) -> io::Result<(u64, u64)> {
-        self.handle.metadata().map(|m| (m.dev(), m.ino()))
+    /// Returns the device and inode number that identify the directory; none if it is not there, in a dry run.
+    pub fn identity(&self) -> io::Result<Option<(u64, u64)>> {
+        let metadata = self.handle.as_ref().map(File::metadata).transpose()?;
+        Ok(metadata.map(|m| (m.dev(), m.ino())))
     }
 
     /// Begins a file that will be called `name`; nothing is visible under that name before it is published.
     pub fn begin(self: &Arc<Self>, name: &str) -> Result<PartFile> {
         let part = self.path.join(format!(".{name}{PART_SUFFIX}"));
-        let opened = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(FILE_MODE)
-            .open(&part);
-        let file = opened.with_context(|| format!("cannot create {}", part.display()))?;
+        let file = if self.keeps == Keeps::All {
+            let opened = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(FILE_MODE)
+                .open(&part);
+            Some(opened.with_context(|| format!("cannot create {}", part.display()))?)
+        } else {
+            None
+        };
         Ok(PartFile {
             store: Arc::clone(self),
             name: name.to_owned(),
@@ -119,6 +159,9 @@ impl StoreDir {
     /// Adds an empty file, durably after [`StoreDir::sync`]; whole from the start, it needs no temporary name. One that is there
     /// already is as good.
     pub fn mark(&self, name: &str) -> Result<()> {
+        if self.keeps == Keeps::Nothing {
+            return Ok(());
+        }
         let path = self.path.join(name);
         let opened = OpenOptions::new()
             .write(true)
@@ -141,6 +184,9 @@ impl StoreDir {
     /// Removes a file by its path relative to the store, like [`StoreDir::remove`]: stores of other programs have directories. What
     /// is pruned goes this way.
     pub fn remove_below(&self, file: &Path) -> Result<()> {
+        if self.keeps == Keeps::Nothing {
+            return Ok(());
+        }
         let path = self.path.join(file);
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
@@ -152,6 +198,9 @@ impl StoreDir {
 
     /// Makes the names of all files published so far durable.
     pub fn sync(&self) -> Result<()> {
+        if self.keeps == Keeps::Nothing {
+            return Ok(());
+        }
         let synced = match File::open(&self.path) {
             Ok(directory) => directory.sync_all(),
             // A directory that may not be read cannot be synced by itself; its file system can, through any file in it.
@@ -184,27 +233,33 @@ pub struct PartFile {
     store: Arc<StoreDir>,
     name: String,
     part: PathBuf,
-    file: File,
+    /// None where nothing is kept.
+    file: Option<File>,
     published: bool,
 }
 
 impl PartFile {
     /// Appends bytes.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file
-            .write_all(bytes)
-            .with_context(|| format!("cannot write {}", self.part.display()))
+        match &mut self.file {
+            Some(file) => file
+                .write_all(bytes)
+                .with_context(|| format!("cannot write {}", self.part.display())),
+            None => Ok(()),
+        }
     }
 
     /// Makes the contents durable and gives the file its name. The name itself is durable after [`StoreDir::sync`].
     ///
     /// Returns `false`, and leaves nothing behind, if another file has the name already.
     pub fn publish(mut self) -> Result<bool> {
-        self.file
-            .sync_all()
+        let (Some(file), Some(directory)) = (&self.file, &self.store.handle) else {
+            return Ok(true);
+        };
+        file.sync_all()
             .with_context(|| format!("cannot sync {}", self.part.display()))?;
         let target = self.store.path.join(&self.name);
-        match rename_no_replace(&self.store.handle, &self.part, &target) {
+        match rename_no_replace(directory, &self.part, &target) {
             Ok(()) => {
                 self.published = true;
                 Ok(true)
@@ -223,7 +278,7 @@ impl PartFile {
 
 impl Drop for PartFile {
     fn drop(&mut self) {
-        if !self.published {
+        if !self.published && self.file.is_some() {
             // Nothing can be done about a failure here, and a leftover part file harms nobody.
             drop(fs::remove_file(&self.part));
         }

@@ -1,4 +1,4 @@
-//! What `--exclude` leaves out, with the examples of docs/manual.md.
+//! What `--exclude` leaves out, with the examples of docs/manual.md, and with bash as a judge.
 
 use crate::harness::{Ended, Place};
 
@@ -91,7 +91,6 @@ fn a_source_that_a_pattern_excludes_is_named() {
 }
 
 #[test]
-#[ignore = "patterns are text for now; patterns of bytes come with issue 5"]
 fn a_pattern_may_be_of_any_bytes() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
@@ -104,4 +103,62 @@ fn a_pattern_may_be_of_any_bytes() {
         place.succeed(["ls", "--dest=store"]).stdout,
         "src\nsrc/file\n"
     );
+}
+
+#[test]
+fn patterns_match_what_bash_finds() {
+    let place = Place::new();
+    place.sh(
+        "mkdir -p src/a/b/c src/ab/.hid src/b/a/b 'src/[x]' src/tmp src/a/tmp src/a/b/tmp
+        touch src/a/f.o src/a/b/f.o src/a/b/c/g.c src/ab/.hid/f src/b/a/b/ff 'src/[x]/y' src/tmp/t1 src/a/tmp/t22
+        touch src/a/b/tmp/t1 src/é src/a/éé src/b/-x 'src/b/a b' src/b/x] src/.hid",
+    );
+    for pattern in [
+        "/src/*",
+        "/src/*/",
+        "/src/*/*",
+        "/src/a/*.o",
+        "/src/**/*.o",
+        "/src/**/tmp",
+        "/src/**/tmp/",
+        "/src/**/b/*",
+        "/src/a*",
+        "/src/?",
+        "/src/??",
+        "/src/a/??",
+        "/src/[ab]",
+        "/src/[!ab]",
+        "/src/[a-b]*/*",
+        "/src/**/.*",
+        "/src/[[]x]",
+        "/src/\\[x]/y",
+        "/src/**/t[12]",
+        "/src/**/t[0-9][0-9]",
+        "/src/**/a/b",
+        "/src/**/a\\ b",
+        "/src/**/x]",
+        "/src/**/[]x]*",
+        "/src/*/**/f*",
+        "/src/**/[^-]x",
+    ] {
+        // What lies below a match is left out with it.
+        let glob = pattern.strip_prefix('/').expect("is anchored");
+        let found = place.sh(&format!(
+            "LC_ALL=C.UTF-8 bash -c 'shopt -s globstar nullglob dotglob; for f in {glob}; do find \"${{f%/}}\"; done' | LC_ALL=C sort -u"
+        ));
+        place.run([
+            "backup",
+            "--dest=store",
+            &format!("--exclude={pattern}"),
+            "src",
+        ]);
+        place.sh("mkdir out");
+        place.succeed(["restore", "--dest=store", "--target=out"]);
+        let left = place.sh("cd out; find src | LC_ALL=C sort -u");
+        let all = place.sh("find src | LC_ALL=C sort -u");
+        let gone = |path: &&str| !left.lines().any(|line| line == *path);
+        let gone: Vec<_> = all.lines().filter(gone).collect();
+        assert_eq!(gone, found.lines().collect::<Vec<_>>(), "{pattern}");
+        place.sh("rm -r out store");
+    }
 }

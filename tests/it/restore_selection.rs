@@ -235,3 +235,109 @@ fn a_snapshot_that_cannot_be_chosen_is_answered_with_what_there_is() {
         assert!(!place.join("back").exists(), "{arguments:?}");
     }
 }
+
+#[test]
+fn rules_say_which_entries_are_restored() {
+    let place = backed_up();
+    for (arguments, expected) in [
+        (
+            &["--exclude=one", "--exclude=/tree/b/", "tree"][..],
+            &[
+                "tree",
+                "tree/a",
+                "tree/a-file",
+                "tree/a/sub",
+                "tree/a/sub/linked",
+                "tree/a/sub/three",
+                "tree/a/two",
+                "tree/ab",
+                "tree/link",
+            ][..],
+        ),
+        (
+            &["--include=three", "--exclude=*"],
+            &["tree", "tree/a", "tree/a/sub", "tree/a/sub/three"],
+        ),
+        (
+            &[
+                "--include=/tree/a/sub/**",
+                "--exclude=/tree/a/**",
+                "tree/a",
+                "tree/a-file",
+            ],
+            &[
+                "tree",
+                "tree/a",
+                "tree/a-file",
+                "tree/a/sub",
+                "tree/a/sub/linked",
+                "tree/a/sub/three",
+            ],
+        ),
+        // What is excluded and leads to nothing is not made.
+        (&["--exclude=/tree/*", "--exclude=tree"], &[]),
+        (
+            &["--exclude=linked", "tree/b", "tree/a/sub"],
+            &[
+                "tree",
+                "tree/a",
+                "tree/a/sub",
+                "tree/a/sub/three",
+                "tree/b",
+                "tree/b/one",
+            ],
+        ),
+    ] {
+        let ended = restore(&place, arguments);
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
+        assert_eq!(restored(&place), expected, "{arguments:?}");
+        place.sh("rm -rf back");
+        let dry = [arguments, &["--dry-run", "-v"]].concat();
+        let ended = restore(&place, &dry);
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
+        assert!(!place.join("back").exists());
+        let mut told: Vec<_> = ended
+            .stdout
+            .lines()
+            .filter_map(|line| line.strip_prefix("[restored] "))
+            .collect();
+        told.sort_unstable();
+        assert_eq!(told, expected, "{arguments:?}");
+    }
+    restore(&place, &["--exclude=a//b"]).assert_one_line(2, &["pattern \"a//b\""]);
+}
+
+#[test]
+fn a_dry_run_tells_what_is_in_the_way_and_leaves_it_there() {
+    let place = backed_up();
+    let state =
+        |place: &Place| place.sh("find back -printf '%p %y %m %s %T@ %C@ %l\n' | LC_ALL=C sort");
+    place.sh("mkdir -p back/tree/a back/tree/link; echo other >back/tree/a/one; echo x >back/tree/b; ln -s / back/tree/ab");
+    for overwrite in ["never", "always", "if-changed", "if-newer"] {
+        let overwrite = format!("--overwrite={overwrite}");
+        let words = [
+            "restore",
+            "--dest=store",
+            "--target=back",
+            &overwrite,
+            "--json",
+        ];
+        let before = state(&place);
+        let dry = place.run(words.iter().chain(&["--dry-run"]));
+        assert_eq!(state(&place), before);
+        let wet = place.run(words);
+        let (dry, wet) = (dry.summary(), wet.summary());
+        for field in ["entries", "bytes", "problems"] {
+            assert_eq!(dry[field], wet[field], "{overwrite} {field}: {dry} {wet}");
+        }
+        place.sh("rm -rf back; mkdir -p back/tree/a back/tree/link; echo other >back/tree/a/one; echo x >back/tree/b; ln -s / back/tree/ab");
+    }
+}

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use jiff::{Timestamp, ToSpan};
-use pileus::backup::{self, BackupOptions, Clock, Deduplicate, Selection, Surroundings};
+use pileus::backup::{self, BackupOptions, Clock, Deduplicate, Selection, Sources, Surroundings};
 use pileus::clean::{self, CleanOptions};
 use pileus::format::object_ref::SegmentId;
 use pileus::format::snapshot_name::SnapshotName;
@@ -258,8 +258,11 @@ impl World {
         let options = BackupOptions {
             store: self.path("store"),
             local: Some(self.path("state")),
-            sources: vec![self.path("tree")],
-            selection: Selection::excluding(&[]).expect("no pattern is wrong"),
+            sources: Sources::parse(&[self.path("tree")], &[]).expect("is a path"),
+            selection: Selection::default(),
+            skip_if_unchanged: false,
+            dry_run: false,
+            reasons: false,
             scheme: if other_scheme { "b" } else { "a" }.to_owned(),
             filter: Filter::Builtin(Codec::None),
             signature_filter: None,

@@ -1,0 +1,50 @@
+//! Whether anything is new since the last snapshot of the scheme: `--skip-if-unchanged`.
+//!
+//! An entry is the same if it was kept, or if it had to be looked at anew (because it had changed just before the last snapshot, or with
+//! `--reread`) and has the same stat and the same contents. Other attributes are not compared: whatever changes them changes the change
+//! time, which is part of the stat. An entry of the last snapshot that has no place in this one is a change too.
+
+use anyhow::Result;
+
+use super::run::Run;
+use crate::format::entry::{Entry, EntryKind};
+use crate::format::snapshot_name::SnapshotName;
+use crate::local::stat_cache::StatKey;
+
+impl Run<'_> {
+    /// Takes note of an entry that is recorded anew: is it what the last snapshot has?
+    pub(super) fn compare_with_last(&mut self, entry: &Entry, key: &StatKey) {
+        if self.changed || !self.options.skip_if_unchanged {
+            return;
+        }
+        let same_stat = self.old_key.as_ref() == Some(key);
+        let same_contents = match &entry.kind {
+            EntryKind::File(contents) => {
+                let old = self.log.remembered().and_then(|old| old.contents);
+                old.is_some_and(|old| {
+                    (old.size, old.checksum) == (contents.size, contents.checksum)
+                })
+            }
+            _ => true,
+        };
+        self.changed = !(same_stat && same_contents);
+    }
+
+    /// Returns the last snapshot of the scheme if it is in the store and has all that this run found, and nothing else.
+    pub(super) fn same_as_last(&mut self) -> Result<Option<SnapshotName>> {
+        let may_be_same = self.options.skip_if_unchanged && !self.options.full_metadata;
+        if !may_be_same || self.changed || self.sink.stored_bytes() > 0 || self.log.lacks_old()? {
+            return Ok(None);
+        }
+        let snapshots = self.sink.database().snapshots()?;
+        let mut of_scheme = snapshots
+            .into_iter()
+            .filter(|name| name.scheme() == self.options.scheme);
+        // After a checkpoint, the stat cache knows what no complete snapshot has.
+        let last = of_scheme.next().filter(|name| !name.is_checkpoint());
+        match last {
+            Some(last) if self.store.has_snapshot(&last)? => Ok(Some(last)),
+            _ => Ok(None),
+        }
+    }
+}

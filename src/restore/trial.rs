@@ -1,0 +1,178 @@
+//! What a restore would do, without doing it: `--dry-run`.
+//!
+//! Entries are decided about as in a restore, by what is in the target now and by what the restore would have made before. Contents are
+//! not read, so damage of the store's data does not show.
+
+use std::collections::HashSet;
+use std::io::{self, ErrorKind};
+use std::os::fd::BorrowedFd;
+
+use anyhow::Result;
+use nix::sys::stat::{FileStat, SFlag};
+
+use super::collision::{Decision, decide};
+use super::planner::{LinkKey, link_key};
+use super::target::{self, DirCursor, Target};
+use super::{RestoreOptions, RestoreReport, check_found};
+use crate::chosen::{Relation, Wanted};
+use crate::format::entry::{Entry, EntryKind};
+use crate::format::object_ref::ObjectRef;
+use crate::format::path::EntryPath;
+use crate::metadata_log::MetadataLogReader;
+use crate::monitor::{Counter, PathStatus};
+use crate::store::catalog::Catalog;
+use crate::store::object_cache::ObjectCache;
+
+struct Trial<'r> {
+    options: &'r RestoreOptions,
+    monitor: &'r Counter<'r>,
+    /// None if there is no target.
+    cursor: Option<DirCursor<'r>>,
+    /// The directories above the present entry that would be made.
+    created: Vec<EntryPath>,
+    /// Directories above the PATHs that were met, but nothing that is wanted below them yet.
+    leading: Vec<EntryPath>,
+    linked: HashSet<LinkKey>,
+    entries: u64,
+    bytes: u64,
+}
+
+/// Tells what a restore would do.
+pub(super) fn run(
+    options: &RestoreOptions,
+    catalog: &Catalog,
+    root: ObjectRef,
+    monitor: &Counter<'_>,
+) -> Result<RestoreReport> {
+    let target = Target::open_existing(&options.target)?;
+    let mut trial = Trial {
+        options,
+        monitor,
+        cursor: target.as_ref().map(DirCursor::new),
+        created: Vec::new(),
+        leading: Vec::new(),
+        linked: HashSet::new(),
+        entries: 0,
+        bytes: 0,
+    };
+    let mut wanted = Wanted::new(&options.paths, options.rules.clone());
+    let (mut found, mut lost) = (0, 0);
+    let mut objects = ObjectCache::new(catalog, options.unfilter.as_deref())?;
+    for item in MetadataLogReader::new(&mut objects, root) {
+        match item {
+            Ok(entry) => {
+                found += 1;
+                trial.add(&entry, &mut wanted);
+            }
+            Err(error) => {
+                lost += 1;
+                monitor.problem(&error.subject, error.reason);
+            }
+        }
+    }
+    check_found(options, &wanted, (found, lost), monitor)?;
+    Ok(RestoreReport {
+        snapshot: options.snapshot.clone(),
+        entries: trial.entries,
+        bytes: trial.bytes,
+        problems: monitor.problems(),
+    })
+}
+
+impl Trial<'_> {
+    fn add(&mut self, entry: &Entry, wanted: &mut Wanted) {
+        let path = &entry.path;
+        let is_directory = matches!(entry.kind, EntryKind::Directory);
+        let relation = wanted.relate(path, is_directory);
+        if path.is_scan_root() {
+            return;
+        }
+        self.created.retain(|above| path.is_within(above));
+        if relation == Relation::Above && is_directory {
+            self.leading.retain(|above| path.is_within(above));
+            self.leading.push(path.clone());
+        }
+        if relation != Relation::Within {
+            return;
+        }
+        for above in std::mem::take(&mut self.leading) {
+            if path.is_within(&above) {
+                self.add_directory(&above, Relation::Above);
+            }
+        }
+        if is_directory {
+            self.add_directory(path, Relation::Within);
+        } else {
+            self.add_other(entry);
+        }
+    }
+
+    fn add_directory(&mut self, path: &EntryPath, relation: Relation) {
+        let is_directory = |there: &FileStat| target::file_type(there) == SFlag::S_IFDIR;
+        match self.there(path) {
+            Ok(Some(there)) if is_directory(&there) => {
+                if relation == Relation::Within {
+                    self.restored(path, 0);
+                }
+            }
+            Ok(Some(_)) if !self.options.replaces() => {
+                let reason =
+                    "cannot make the directory: something that is not a directory is there";
+                self.monitor.problem(path.as_bytes(), reason);
+            }
+            Ok(_) => {
+                self.created.push(path.clone());
+                self.restored(path, 0);
+            }
+            Err(error) => {
+                let reason = format_args!("cannot make the directory: {error}");
+                self.monitor.problem(path.as_bytes(), reason);
+            }
+        }
+    }
+
+    fn add_other(&mut self, entry: &Entry) {
+        let overwrite = self.options.overwrite;
+        let there = self.there(&entry.path);
+        let decision = there.map(|there| decide(overwrite, there.as_ref(), entry));
+        match decision {
+            Ok(Decision::Create | Decision::Replace) => {
+                // The contents of hard links are written once.
+                let is_link = link_key(entry).is_some_and(|key| !self.linked.insert(key));
+                let bytes = match &entry.kind {
+                    EntryKind::File(contents) if !is_link => contents.size,
+                    _ => 0,
+                };
+                self.restored(&entry.path, bytes);
+            }
+            Ok(Decision::Leave) => {}
+            Ok(Decision::Refuse(reason)) => self.monitor.problem(entry.path.as_bytes(), reason),
+            Err(error) => self.monitor.problem(entry.path.as_bytes(), error),
+        }
+    }
+
+    /// Looks at what is in an entry's place; nothing, if its directory would have been made.
+    fn there(&mut self, path: &EntryPath) -> io::Result<Option<FileStat>> {
+        let (parent, name) = path.split();
+        match self.parent(parent) {
+            Ok(Some(directory)) => target::stat(directory, name),
+            Ok(None) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn parent(&mut self, parent: &[u8]) -> io::Result<Option<BorrowedFd<'_>>> {
+        if !self.created.is_empty() {
+            return Ok(None);
+        }
+        let cursor = self.cursor.as_mut();
+        cursor.map(|cursor| cursor.enter(parent)).transpose()
+    }
+
+    fn restored(&mut self, path: &EntryPath, bytes: u64) {
+        self.entries += 1;
+        self.bytes += bytes;
+        self.monitor.path(PathStatus::Restored, path, None);
+    }
+}
