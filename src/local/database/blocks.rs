@@ -29,12 +29,13 @@ pub struct KnownBlock {
     pub expired: Option<u32>,
 }
 
+const FIND: &str = "SELECT uuid, sequence, coalesce(block.stored, segment.stored), expired \
+    FROM block JOIN segment ON segment.id = block.segment WHERE digest = ?1 AND length = ?2";
+
 impl Database {
     /// Returns where the block of `length` bytes with this identity is, if it is known.
     pub fn find(&self, digest: &BlockDigest, length: u32) -> Result<Option<KnownBlock>> {
-        let sql = "SELECT uuid, sequence, coalesce(block.stored, segment.stored), expired \
-            FROM block JOIN segment ON segment.id = block.segment WHERE digest = ?1 AND length = ?2";
-        let mut statement = self.sql(self.connection.prepare_cached(sql))?;
+        let mut statement = self.sql(self.connection.prepare_cached(FIND))?;
         let found = statement.query_row(params![digest.0, length], |row| {
             Ok(KnownBlock {
                 object: ObjectId {
@@ -82,6 +83,13 @@ impl Database {
         let key = params![object.segment.as_bytes(), object.sequence];
         let found = statement.query_row(key, |row| Ok((row.get(0)?, row.get(1)?)));
         self.sql(found.optional())
+    }
+
+    /// Returns how often SQLite planned the look-up of blocks anew.
+    #[cfg(test)]
+    pub(super) fn find_replanned(&self) -> Result<i32> {
+        let statement = self.sql(self.connection.prepare_cached(FIND))?;
+        Ok(statement.get_status(rusqlite::StatementStatus::RePrepare))
     }
 
     fn row_id(&self, object: ObjectId) -> Result<i64> {
