@@ -33,7 +33,8 @@ pub(super) struct Previous {
     expected: u64,
     /// The object that the last known block is, for files without a known version.
     last: Option<ObjectId>,
-    matcher: Matcher,
+    /// None as long as there is nothing to look in: its tables take 160 KiB, too much to clear for every small file.
+    matcher: Option<Matcher>,
 }
 
 impl Previous {
@@ -52,7 +53,7 @@ impl Previous {
             length: offset,
             expected: 0,
             last: None,
-            matcher: Matcher::new(),
+            matcher: None,
         }
     }
 
@@ -77,10 +78,10 @@ impl Previous {
         data: &[u8],
     ) -> Result<Option<Cut>> {
         self.load(sink, offset)?;
-        if self.matcher.candidate_count() == 0 {
+        let Some(matcher) = &mut self.matcher else {
             return Ok(None);
-        }
-        let cut = self.matcher.cut(data);
+        };
+        let cut = matcher.cut(data);
         // Even without copies: where it ends, whole blocks may follow.
         let ends_elsewhere = cut.consumed_bytes != data.len().min(BLOCK_BYTES);
         Ok(Some(cut).filter(|cut| cut.has_copies() || ends_elsewhere))
@@ -101,13 +102,14 @@ impl Previous {
             }));
         }
         for object in wanted {
-            if self.matcher.contains(object) {
+            if self.matcher.as_ref().is_some_and(|m| m.contains(object)) {
                 continue;
             }
             if let Some((length, pages)) = sink.signature(object)?
                 && let Some(signature) = Signature::from_bytes(&pages, length)
             {
-                self.matcher.add(Candidate {
+                let matcher = self.matcher.get_or_insert_with(Matcher::new);
+                matcher.add(Candidate {
                     object,
                     length,
                     signature,

@@ -162,6 +162,7 @@ impl Matcher {
     }
 
     /// Returns the number of candidates.
+    #[cfg(test)]
     pub(super) fn candidate_count(&self) -> usize {
         self.candidates.len()
     }
