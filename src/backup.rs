@@ -26,6 +26,7 @@ mod links;
 mod look_ahead;
 mod names;
 mod previous;
+mod progress;
 mod publish;
 mod read;
 mod recognize;

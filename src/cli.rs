@@ -19,7 +19,7 @@ mod man;
 mod prune;
 mod rebuild;
 mod restore;
-mod size;
+pub(crate) mod size;
 mod stats;
 mod verify;
 
@@ -84,17 +84,21 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return ExitCode::from(answer(&error)),
     };
     let console = Console::new(arguments.verbosity(), arguments.json);
-    let console = match arguments.progress.as_str() {
-        "auto" => console.drawing(None),
-        "always" => console.drawing(Some(true)),
-        "never" => console.drawing(Some(false)),
+    match arguments.progress.as_str() {
+        "auto" => console.draw_if(None),
+        "always" => console.draw_if(Some(true)),
+        "never" => console.draw_if(Some(false)),
         other => {
             console.error(&format!(
                 "--progress={other} is unknown: use auto, always or never"
             ));
             return ExitCode::from(USAGE);
         }
-    };
+    }
+    if let Err(error) = console.answer_signal() {
+        console.error(&format!("cannot wait for signals: {error}"));
+        return ExitCode::from(FAILED);
+    }
     let result = match &arguments.command {
         Command::Backup(backup) => backup::run(backup, &console),
         Command::Restore(restore) => restore::run(restore, &console),

@@ -2,15 +2,26 @@
 //!
 //! Bytes that came from a file system or a store are escaped before they reach a terminal ([`escape`]). In JSON, paths are text
 //! in which every byte that is not valid UTF-8, and `%` itself, is written `%xx` (docs/manual.md, "JSON").
+//!
+//! How far a run has come is drawn in the last line of the terminal, and erased before anything else is printed. A thread that only
+//! sleeps says when it is time to draw again: a run asks for every path whether anybody wants to know, and must not look at a clock
+//! for it. A signal asks for a line of its own, terminal or not.
+
+mod progress;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use pileus::format::escape;
 use pileus::monitor::{Event, Monitor, Problem, Progress};
 use serde_json::{Value, json};
+use signal_hook::consts::SIGUSR1;
+
+use progress::{Meter, Pace};
 
 /// What is said when printing fails.
 const STDOUT: &str = "cannot write to standard output";
@@ -30,13 +41,23 @@ pub(crate) enum Verbosity {
 const DRAWING_INTERVAL: Duration = Duration::from_millis(100);
 /// Goes back to the beginning of the line and empties it.
 const ERASE: &str = "\r\x1b[K";
+/// What stands before each line on standard error.
+const NAME: &str = "pileus: ";
+/// The same where something went wrong.
+const RED_NAME: &str = "\x1b[31mpileus:\x1b[0m ";
+/// The width of a terminal that does not say it.
+const COLUMNS: usize = 80;
 
 /// Prints for one run; safe to use from several threads.
 pub(crate) struct Console {
     verbosity: Verbosity,
     json: bool,
-    /// Whether a line on standard error says how far the run has come.
-    draws: bool,
+    /// Whether it is time to draw on standard error how far the run has come; never, if that is not wanted.
+    is_due: Arc<AtomicBool>,
+    /// Whether a signal asked how far the run has come.
+    is_asked: Arc<AtomicBool>,
+    /// Whether problems and errors are marked with a color.
+    colors: bool,
     output: Mutex<Output>,
 }
 
@@ -46,7 +67,9 @@ struct Output {
     failed: Option<io::Error>,
     /// Whether a line of progress stands on the terminal.
     drawn: bool,
-    drawn_at: Option<Instant>,
+    /// Whether the thread runs that says when to draw.
+    is_ticking: bool,
+    meter: Meter,
 }
 
 impl Console {
@@ -55,24 +78,30 @@ impl Console {
             stdout: BufWriter::with_capacity(32 << 10, io::stdout()),
             failed: None,
             drawn: false,
-            drawn_at: None,
+            is_ticking: false,
+            meter: Meter::start(Instant::now()),
         };
         Self {
             verbosity,
             json,
-            draws: false,
+            is_due: Arc::default(),
+            is_asked: Arc::default(),
+            colors: is_capable_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()),
             output: Mutex::new(output),
         }
     }
 
     /// Draws progress on standard error: always, never, or (nothing said) if it is a terminal and results are for people.
-    pub(crate) fn drawing(self, asked: Option<bool>) -> Self {
-        let watched =
-            io::stderr().is_terminal() && self.verbosity != Verbosity::Quiet && !self.json;
-        Self {
-            draws: asked.unwrap_or(watched),
-            ..self
-        }
+    pub(crate) fn draw_if(&self, asked: Option<bool>) {
+        let watched = is_capable_terminal() && self.verbosity != Verbosity::Quiet && !self.json;
+        let draws = asked.unwrap_or(watched);
+        self.is_due.store(draws, Ordering::Relaxed);
+    }
+
+    /// Makes SIGUSR1 ask how far the run has come.
+    pub(crate) fn answer_signal(&self) -> io::Result<()> {
+        signal_hook::flag::register(SIGUSR1, Arc::clone(&self.is_asked)).map(drop)
     }
 
     /// Tells whether results are to be printed as JSON.
@@ -116,7 +145,7 @@ impl Console {
     pub(crate) fn note_aside(&self, text: &str) {
         let watched = self.verbosity == Verbosity::Normal && io::stderr().is_terminal();
         if watched || self.verbosity == Verbosity::Paths {
-            self.to_stderr(text);
+            self.to_stderr(NAME, text);
         }
     }
 
@@ -136,23 +165,28 @@ impl Console {
         if self.json {
             self.summary(&problem_object(problem));
         }
-        self.to_stderr(&format!("{}: {reason}", escape(subject)));
+        let text = format!("{}: {reason}", escape(subject));
+        self.to_stderr(self.alarm(), &text);
     }
 
-    /// Draws how far the run has come, if that is wanted and was not done a moment ago.
-    fn draw(&self, progress: Progress) {
-        let mut output = self.lock();
-        let is_due = |at: Instant| at.elapsed() >= DRAWING_INTERVAL;
-        if !self.draws || !output.drawn_at.is_none_or(is_due) {
-            return;
+    fn alarm(&self) -> &'static str {
+        if self.colors { RED_NAME } else { NAME }
+    }
+
+    /// Tells how far the run has come: in a line for whoever asked by a signal, and on the terminal if it is time to.
+    fn progress(&self, progress: &Progress<'_>) {
+        if self.is_asked.swap(false, Ordering::Relaxed) {
+            let pace = self.lock().meter.pace(progress, Instant::now());
+            self.to_stderr(NAME, &progress::whole(progress, pace));
         }
-        output.drawn_at = Some(Instant::now());
-        output.drawn = true;
-        let Progress { done, total, unit } = progress;
-        drop(write!(
-            io::stderr(),
-            "{ERASE}pileus: {done} of {total} {unit}"
-        ));
+        if self.is_due.swap(false, Ordering::Relaxed) {
+            let mut output = self.lock();
+            let pace = output.meter.pace(progress, Instant::now());
+            output.draw(progress, pace);
+            if !std::mem::replace(&mut output.is_ticking, true) {
+                tick(&self.is_due);
+            }
+        }
     }
 
     /// Prints a JSON object, if JSON was asked for.
@@ -171,7 +205,7 @@ impl Console {
             });
             self.keep_error(Self::finish);
         }
-        self.to_stderr(&text);
+        self.to_stderr(self.alarm(), &text);
     }
 
     /// Flushes standard output; fails if anything could not be written for another reason than that nobody reads it any more.
@@ -188,19 +222,14 @@ impl Console {
         }
     }
 
-    fn to_stderr(&self, text: &str) {
+    fn to_stderr(&self, name: &str, text: &str) {
         // What was printed before comes first, also where both go to one place.
         let mut output = self.lock();
         output.erase();
-        let flushed = output.stdout.flush();
-        output.failed = output.failed.take().or(flushed.err());
+        output.flush();
         // Escaped here, whatever the text was made of: no message can reach the terminal raw. If standard error is gone, there
         // is nobody left to tell.
-        drop(writeln!(
-            io::stderr(),
-            "pileus: {}",
-            escape(text.as_bytes())
-        ));
+        drop(writeln!(io::stderr(), "{name}{}", escape(text.as_bytes())));
     }
 
     /// Keeps the first error for `finish`; after it nothing more is printed. Whoever closed the pipe has seen enough of the run,
@@ -228,6 +257,50 @@ impl Output {
             drop(write!(io::stderr(), "{ERASE}"));
         }
     }
+
+    fn draw(&mut self, progress: &Progress<'_>, pace: Pace) {
+        // Else it would be printed behind the line, when there is more of it.
+        self.flush();
+        let room = columns().saturating_sub(NAME.len() + 1);
+        let line = progress::line(progress, pace, room);
+        drop(write!(io::stderr(), "{ERASE}{NAME}{line}"));
+        self.drawn = true;
+    }
+
+    /// Prints what was kept for later; the first error is kept instead.
+    fn flush(&mut self) {
+        let flushed = self.stdout.flush();
+        self.failed = self.failed.take().or(flushed.err());
+    }
+}
+
+/// Says again and again that it is time to draw, as long as there is a console.
+fn tick(is_due: &Arc<AtomicBool>) {
+    let is_due = Arc::downgrade(is_due);
+    let say = move || {
+        while let Some(is_due) = is_due.upgrade() {
+            is_due.store(true, Ordering::Relaxed);
+            drop(is_due);
+            thread::sleep(DRAWING_INTERVAL);
+        }
+    };
+    // Without it, what was drawn stays as it is.
+    drop(thread::Builder::new().name("drawing".to_owned()).spawn(say));
+}
+
+/// Tells whether standard error is a terminal on which lines can be erased.
+fn is_capable_terminal() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stderr());
+    let columns = size.map_or(0, |size| size.ws_col);
+    if columns == 0 {
+        COLUMNS
+    } else {
+        columns.into()
+    }
 }
 
 impl Monitor for Console {
@@ -253,8 +326,12 @@ impl Monitor for Console {
             Event::Note(text) if self.verbosity == Verbosity::Paths => self.tell(text),
             Event::Note(text) => self.tell_terminal(text),
             Event::Problem(problem) => self.told(problem),
-            Event::Progress(progress) => self.draw(*progress),
+            Event::Progress(progress) => self.progress(progress),
         }
+    }
+
+    fn wants_progress(&self) -> bool {
+        self.is_due.load(Ordering::Relaxed) || self.is_asked.load(Ordering::Relaxed)
     }
 }
 

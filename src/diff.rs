@@ -23,7 +23,7 @@ use crate::format::entry::{Entry, EntryKind, FileContents};
 use crate::format::path::EntryPath;
 use crate::format::snapshot_name::SnapshotName;
 use crate::metadata_log::{EntryStream, Merged, MetadataLogReader, Side, Step};
-use crate::monitor::{Counter, Monitor};
+use crate::monitor::{Counter, Monitor, Progress};
 use crate::pattern::Pattern;
 use crate::snapshot;
 use crate::store::catalog::Catalog;
@@ -131,10 +131,13 @@ pub fn run(
         monitor: Counter::new(monitor),
         report: DiffReport::default(),
         tell,
+        expected: old.totals.map(|totals| totals.entries),
     };
     match &options.new {
         Other::Snapshot(name) => {
             let new = open(name)?;
+            // What both share is not read.
+            comparison.expected = None;
             comparison.contents.recorded =
                 Recorded::by(&old.producer).and(Recorded::by(&new.producer));
             let root = old.root;
@@ -179,11 +182,14 @@ struct Comparison<'r, 'c> {
     monitor: Counter<'r>,
     report: DiffReport,
     tell: &'r mut dyn FnMut(&Difference<'_>) -> Result<()>,
+    /// Number of entries to compare, if that is known before.
+    expected: Option<u64>,
 }
 
 impl Comparison<'_, '_> {
     fn compare<O: EntryStream, N: EntryStream>(&mut self, merged: Merged<O, N>) -> Result<()> {
-        for step in merged {
+        for (done, step) in (0..).zip(merged) {
+            self.tell_progress(done, &step);
             match step {
                 Step::Lost(side, error) => {
                     let of = match side {
@@ -198,6 +204,25 @@ impl Comparison<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Tells how far the comparison has come, if anybody wants to know.
+    fn tell_progress(&self, done: u64, step: &Step) {
+        if !self.monitor.wants_progress() {
+            return;
+        }
+        let path = match step {
+            Step::Lost(..) => None,
+            Step::One(_, entry, _) => Some(&entry.path),
+            Step::Both(both) => Some(&both.0.path),
+        };
+        self.monitor.tell_progress(Progress {
+            done,
+            total: self.expected,
+            unit: "entries",
+            path,
+            ..Progress::default()
+        });
     }
 
     /// What both snapshots share was not read, and a path that was asked for may be there.

@@ -100,6 +100,7 @@ pub fn run(
     ];
     let mut runs = Runs::new()?;
     for at in 0..members.len() {
+        monitor.progress(at as u64, members.len() as u64, "snapshots");
         let member = &members[at];
         let before = at.checked_sub(1).map(|before| &members[before]);
         let before = before.filter(|before| before.name.scheme() == member.name.scheme());

@@ -11,6 +11,12 @@ use crate::format::snapshot_name::SnapshotName;
 pub trait Monitor: Sync {
     /// Takes one event; must return quickly.
     fn event(&self, event: &Event<'_>);
+
+    /// Tells whether anybody wants to know just now how far the run has come. Asked for every path: it must cost next to nothing,
+    /// less than looking at a clock.
+    fn wants_progress(&self) -> bool {
+        false
+    }
 }
 
 /// One thing that happened.
@@ -29,19 +35,36 @@ pub enum Event<'a> {
     Note(&'a str),
     /// One file (or segment) failed; the run goes on and ends with exit code 3.
     Problem(&'a Problem),
-    /// How far a part of the run has come; may be told as often as there is anything to count.
-    Progress(Progress),
+    /// How far the run, or a part of it, has come; only told while [`Monitor::wants_progress`].
+    Progress(Progress<'a>),
 }
 
-/// How far a part of a run has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+/// How far a run, or a part of it, has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress<'a> {
     /// How much is done.
     pub done: u64,
-    /// Of how much, as far as is known.
-    pub total: u64,
+    /// Of how much, as far as is known. It may be less than what is done: what was last counted has grown since.
+    pub total: Option<u64>,
     /// What is counted, in the plural.
     pub unit: &'static str,
+    /// The same in bytes of files, if they are counted.
+    pub bytes: Option<Bytes>,
+    /// What is being worked on.
+    pub path: Option<&'a EntryPath>,
+    /// Number of problems so far; the [`Counter`] knows it.
+    pub problems: u64,
+}
+
+/// How many bytes a run has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bytes {
+    /// Bytes of the files that are done.
+    pub done: u64,
+    /// Of how many, as far as is known.
+    pub total: Option<u64>,
+    /// Bytes that were read or written for that: what the speed of the run is told by.
+    pub moved: u64,
 }
 
 /// What a run did with a path.
@@ -141,9 +164,29 @@ impl<'m> Counter<'m> {
         self.monitor.event(&Event::Problem(problem));
     }
 
-    /// Reports how far a part of the run has come.
+    /// Reports how far a part of the run has come, if anybody wants to know.
     pub fn progress(&self, done: u64, total: u64, unit: &'static str) {
-        let progress = Progress { done, total, unit };
+        if self.wants_progress() {
+            self.tell_progress(Progress {
+                done,
+                total: Some(total),
+                unit,
+                ..Progress::default()
+            });
+        }
+    }
+
+    /// Tells whether anybody wants to know just now how far the run has come.
+    pub fn wants_progress(&self) -> bool {
+        self.monitor.wants_progress()
+    }
+
+    /// Reports how far the run has come, with the number of problems.
+    pub fn tell_progress(&self, progress: Progress<'_>) {
+        let progress = Progress {
+            problems: self.problems(),
+            ..progress
+        };
         self.monitor.event(&Event::Progress(progress));
     }
 

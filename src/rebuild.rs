@@ -102,17 +102,17 @@ pub fn run(
     let mut logs = Logs::new(&catalog, options.unfilter.as_deref(), &monitor)?;
     let mut caches = Vec::new();
     let latest = latest(&catalog, &names);
-    for name in &names {
+    for (done, name) in (0..).zip(&names) {
+        monitor.progress(done, names.len() as u64, "snapshots");
         let Some(subject) = open(&catalog, name, &monitor) else {
             continue;
         };
         catalog.ensure_readable(&subject.descriptor.segments, options.unfilter.as_deref())?;
         report.segments += segments.add(&mut database, &subject)?;
-        monitor.note(&format!("reading snapshot {name}"));
         let is_latest = latest.get(name.scheme()) == Some(&name);
         let mut cache = is_latest.then(|| CacheBuilder::new(&options.local, &subject, options));
         let uses = logs.read(&subject, cache.as_mut())?;
-        database.add_snapshot(name, &uses)?;
+        database.add_snapshot(name, subject.descriptor.totals, &uses)?;
         report.snapshots += 1;
         if let Some(cache) = cache {
             report.entries += cache.entries();

@@ -35,12 +35,13 @@ use anyhow::{Result, anyhow, bail};
 use nix::unistd::geteuid;
 
 use crate::chosen::Wanted;
+use crate::format::descriptor::Totals;
 use crate::format::entry::Entry;
 use crate::format::object_ref::SegmentId;
 use crate::format::path::EntryPath;
 use crate::format::snapshot_name::SnapshotName;
 use crate::metadata_log::MetadataLogReader;
-use crate::monitor::{Counter, Monitor, PathStatus};
+use crate::monitor::{Bytes, Counter, Monitor, PathStatus, Progress};
 use crate::rules::Rule;
 use crate::snapshot;
 use crate::sorter::Sorted;
@@ -92,6 +93,10 @@ impl RestoreOptions {
     fn replaces(&self) -> bool {
         self.overwrite == Overwrite::Always
     }
+
+    fn wants_all(&self) -> bool {
+        self.paths.is_empty() && self.rules.is_empty()
+    }
 }
 
 /// What a restore did.
@@ -121,7 +126,8 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
         return trial::run(options, &catalog, descriptor.root, &monitor);
     }
     let target = Target::open(&options.target)?;
-    let restorer = Restorer::new(options, &target, &monitor);
+    let expected = descriptor.totals.filter(|_| options.wants_all());
+    let restorer = Restorer::new(options, &target, &monitor, expected);
     let mut objects = ObjectCache::new(&catalog, options.unfilter.as_deref())?;
 
     let mut planner = Planner::new(&restorer, &options.target)?;
@@ -188,12 +194,21 @@ pub(crate) struct Restorer<'t> {
     attributes: Attributes,
     entries: AtomicU64,
     bytes: AtomicU64,
+    /// Bytes that came out of segments, also of files that are not complete.
+    moved_bytes: AtomicU64,
+    /// What there is to restore, if that is known before.
+    expected: Option<Totals>,
     /// Inodes of restored entries that may have further links.
     linked_inodes: Mutex<HashMap<EntryPath, (u64, u64)>>,
 }
 
 impl<'t> Restorer<'t> {
-    fn new(options: &'t RestoreOptions, target: &'t Target, monitor: &'t Counter<'t>) -> Self {
+    fn new(
+        options: &'t RestoreOptions,
+        target: &'t Target,
+        monitor: &'t Counter<'t>,
+        expected: Option<Totals>,
+    ) -> Self {
         let policy = AttributePolicy {
             owner: options.owner,
             xattrs: options.xattrs,
@@ -207,6 +222,8 @@ impl<'t> Restorer<'t> {
             attributes: Attributes::new(policy),
             entries,
             bytes,
+            moved_bytes: AtomicU64::new(0),
+            expected,
             linked_inodes: Mutex::default(),
         }
     }
@@ -220,6 +237,35 @@ impl<'t> Restorer<'t> {
         self.entries.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.monitor.path(PathStatus::Restored, path, None);
+        self.tell_progress(path);
+    }
+
+    /// Counts bytes that came out of a segment for a file.
+    fn moved(&self, path: &EntryPath, bytes: u64) {
+        self.moved_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.tell_progress(path);
+    }
+
+    /// Tells how far the restore has come, if anybody wants to know.
+    fn tell_progress(&self, path: &EntryPath) {
+        if !self.monitor.wants_progress() {
+            return;
+        }
+        let moved = self.moved_bytes.load(Ordering::Relaxed);
+        // Zeros come out of no segment, and files that are not complete are not among the bytes restored.
+        let done = self.bytes.load(Ordering::Relaxed).max(moved);
+        self.monitor.tell_progress(Progress {
+            done: self.entries.load(Ordering::Relaxed),
+            total: self.expected.map(|totals| totals.entries),
+            unit: "entries",
+            bytes: Some(Bytes {
+                done,
+                total: self.expected.map(|totals| totals.source_bytes),
+                moved,
+            }),
+            path: Some(path),
+            ..Progress::default()
+        });
     }
 
     fn give_attributes(

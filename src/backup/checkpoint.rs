@@ -145,7 +145,7 @@ impl Run<'_> {
             signature_filter,
         };
         let snapshot = publication.publish(earliest, describe)?;
-        database.add_snapshot(&snapshot, uses)?;
+        database.add_snapshot(&snapshot, Some(totals), uses)?;
         Ok(snapshot)
     }
 

@@ -127,6 +127,9 @@ impl Run<'_> {
             restless: old.is_some_and(|old| old.doubts.unstable),
             rebuilt: false,
         };
+        let size = u64::try_from(subject.open.stat.st_size).unwrap_or(0);
+        self.reading
+            .begin(found.path, size, self.chunker.bytes_read());
         let read = if visit.restless {
             self.copy_first(&mut visit, subject)?
         } else {

@@ -19,6 +19,7 @@ use super::contents::Chunker;
 use super::describe::{self, OwnerNames, ReadXattrs};
 use super::links::Links;
 use super::look_ahead::{Found, Visitor};
+use super::progress::Reading;
 use super::scan::file_type;
 use super::staging::Staging;
 use super::tally::StatusCounts;
@@ -29,7 +30,7 @@ use crate::format::object_ref::DataRef;
 use crate::format::path::EntryPath;
 use crate::format::segment_group::SegmentGroup;
 use crate::format::snapshot_name::SnapshotName;
-use crate::local::database::Database;
+use crate::local::database::{Database, SnapshotSize};
 use crate::local::stat_cache::{Doubts, NONSENSE, Remembered, StatKey};
 use crate::metadata_log::{MetadataLogWriter, OldEntry, OldLogOptions};
 use crate::monitor::{Counter, PathStatus};
@@ -85,6 +86,10 @@ pub(super) struct Run<'r> {
     pub(super) owners: OwnerNames,
     pub(super) entries: StatusCounts,
     pub(super) source_bytes: u64,
+    /// What the last snapshot of the scheme has, as far as is known: about where the end is.
+    pub(super) expected: Option<SnapshotSize>,
+    /// The file that is being read.
+    pub(super) reading: Reading,
     /// The stat that the last snapshot has of the present path.
     pub(super) old_key: Option<StatKey>,
     /// Whether anything is not as in the last snapshot; only kept if it is asked for.
@@ -126,6 +131,7 @@ impl<'r> Run<'r> {
         let staging = if is_there { state.local } else { &temporary };
         let staging = Staging::new(staging, options.staging_bytes);
         tell_what_is_missing(&log, &state.database, options, outside.monitor)?;
+        let expected = state.database.last_size(&options.scheme)?;
         Ok(Self {
             options,
             outside,
@@ -139,6 +145,8 @@ impl<'r> Run<'r> {
             owners: OwnerNames::default(),
             entries: StatusCounts::default(),
             source_bytes: 0,
+            expected,
+            reading: Reading::default(),
             old_key: None,
             changed: false,
             seen: outside.started,
@@ -152,6 +160,8 @@ impl<'r> Run<'r> {
     /// Backs up one path.
     fn back_up(&mut self, found: &Found<'_>) -> Result<()> {
         let before = (self.chunker.bytes_read(), self.safe_bytes);
+        self.reading.end();
+        self.tell_progress(found.path);
         match self.look_again(found) {
             Ok(found) => self.decide(&found)?,
             Err(reason) => self.outside.monitor.problem(found.path.as_bytes(), reason),
@@ -220,6 +230,9 @@ impl<'r> Run<'r> {
         if self.outside.stop.load(Ordering::Relaxed) {
             return Err(Interrupted.into());
         }
+        if let Some(path) = self.reading.path() {
+            self.tell_progress(path);
+        }
         let unsafe_bytes = self.sink.stored_bytes() - self.safe_bytes;
         if unsafe_bytes >= self.options.checkpoint_bytes && !self.options.dry_run {
             self.secure()?;
@@ -236,7 +249,7 @@ impl<'r> Run<'r> {
         if file_type(&found.stat) == SFlag::S_IFREG {
             self.source_bytes += u64::try_from(found.stat.st_size).unwrap_or(0);
         }
-        self.entries.add(PathStatus::Old);
+        self.entries.add(PathStatus::Old, true);
         self.tell(PathStatus::Old, found.path);
         self.log.keep(&self.pool)
     }
@@ -323,7 +336,9 @@ impl<'r> Run<'r> {
         if let EntryKind::File(contents) = &entry.kind {
             self.source_bytes += contents.size;
         }
-        self.entries.add(status);
+        self.reading.end();
+        let is_known = self.old_key.is_some();
+        self.entries.add(status, is_known);
         self.tell(status, &entry.path);
         let volatile = match entry.kind {
             EntryKind::File(_) => entry.volatile,

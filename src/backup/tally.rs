@@ -19,10 +19,18 @@ pub struct StatusCounts {
     pub repack: u64,
     /// `[sub-file]`.
     pub sub_file: u64,
+    /// Of `new`, `partial` and `sub_file`, those whose path the last snapshot has.
+    pub changed: u64,
 }
 
 impl StatusCounts {
-    pub(super) fn add(&mut self, status: PathStatus) {
+    /// Counts an entry; `is_known` says whether the last snapshot has its path.
+    pub(super) fn add(&mut self, status: PathStatus, is_known: bool) {
+        let is_other = matches!(
+            status,
+            PathStatus::New | PathStatus::Partial | PathStatus::SubFile
+        );
+        self.changed += u64::from(is_other && is_known);
         *match status {
             PathStatus::New => &mut self.new,
             PathStatus::Partial => &mut self.partial,
@@ -30,6 +38,12 @@ impl StatusCounts {
             PathStatus::SubFile => &mut self.sub_file,
             PathStatus::Old | PathStatus::Restored | PathStatus::Excluded => &mut self.old,
         } += 1;
+    }
+
+    /// Returns the number of entries whose path the last snapshot does not have.
+    #[must_use]
+    pub fn added(&self) -> u64 {
+        (self.new + self.partial + self.sub_file).saturating_sub(self.changed)
     }
 
     /// Returns the number of all entries.

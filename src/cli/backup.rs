@@ -194,7 +194,7 @@ fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, conso
     }));
     let found = || {
         let (total, bytes) = (entries.total(), size::show(report.source_bytes));
-        format!("{total} entries, {bytes} in files, {}", statuses(&entries))
+        format!("{total} entries, {bytes} in files: {}", news(&entries))
     };
     if let Some(last) = &report.same_as {
         let told = format!("nothing changed since {last}, so there is no new snapshot");
@@ -219,21 +219,17 @@ fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, conso
     if let Some(snapshot) = &report.snapshot {
         console.tell_terminal(&format!("snapshot {snapshot}: {}", found()));
     }
-    for (group, written) in report.groups.iter() {
-        console.tell_terminal(&format!(
-            "{group}: {} stored as {} in {} segments",
-            size::show(written.data_bytes),
-            size::show(written.disk_bytes),
-            written.segments
-        ));
-    }
     console.tell_terminal(&format!(
-        "read {} and wrote {} in {seconds:.1} s",
+        "read {}, added {} as {} in {} segments, in {seconds:.1} s",
         size::show(report.read_bytes),
-        size::show(written.disk_bytes)
+        size::show(written.data_bytes),
+        size::show(written.disk_bytes),
+        written.segments
     ));
-    if report.problems > 0 {
-        console.tell_terminal(&format!("{} problems, named above", report.problems));
+    match report.problems {
+        0 => {}
+        1 => console.tell_terminal("1 problem, named above"),
+        count => console.tell_terminal(&format!("{count} problems, named above")),
     }
 }
 
@@ -244,20 +240,11 @@ fn json_of_group((group, written): (SegmentGroup, Written)) -> (String, serde_js
     (group.to_string(), value)
 }
 
-/// Names the statuses that occurred, those with most news first.
-fn statuses(entries: &StatusCounts) -> String {
-    let counts = [
-        (entries.new, "new"),
-        (entries.partial, "partial"),
-        (entries.sub_file, "sub-file"),
-        (entries.repack, "repack"),
-        (entries.old, "old"),
-    ];
-    let told = counts.iter().filter(|(count, _)| *count > 0);
-    let told: Vec<_> = told
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
-    told.join(", ")
+/// Says what there is that the last snapshot does not have. Statuses are about contents; people ask about files.
+fn news(entries: &StatusCounts) -> String {
+    let (added, changed) = (entries.added(), entries.changed);
+    let unchanged = entries.total() - added - changed;
+    format!("{added} new, {changed} changed, {unchanged} unchanged")
 }
 
 struct SystemClock;

@@ -28,6 +28,7 @@ use crate::format::object_ref::SegmentId;
 
 pub use blocks::{BlockDigest, KnownBlock};
 pub use segments::KnownSegment;
+pub use snapshots::SnapshotSize;
 pub use uses::UsedSegment;
 
 /// Name of the database file.

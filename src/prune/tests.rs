@@ -156,7 +156,9 @@ impl Place {
                 }
             }
             let uses = segments.iter().map(|&n| (id(n), 1)).collect();
-            database.add_snapshot(&snapshot(name), &uses).expect("adds");
+            database
+                .add_snapshot(&snapshot(name), None, &uses)
+                .expect("adds");
         }
         database.commit().expect("commits");
     }

@@ -62,7 +62,8 @@ pub(super) fn index(
             scope.spawn(move || work(catalog, segments, next, unfilter, &sender));
         }
         drop(sender);
-        for found in receiver {
+        for (done, found) in (1..).zip(receiver) {
+            monitor.progress(done, segments.len() as u64, "segments");
             blocks += add(database, &found, logs, monitor)?;
         }
         Ok::<_, anyhow::Error>(())

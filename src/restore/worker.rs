@@ -254,6 +254,7 @@ impl<'r, 't> Worker<'r, 't> {
         let written = opened
             .write(task.offset, bytes, self.restorer.options.sparse)
             .map_err(|error| format!("cannot be written: {error}"));
+        self.restorer.moved(&entry.path, u64::from(task.length));
         let verified = written.and_then(|()| match checksum(&entry) {
             // The rest of the file is zeros.
             Some(wanted) if bytes.len() as u64 != work.size => opened.verify(&wanted),
@@ -283,7 +284,9 @@ impl<'r, 't> Worker<'r, 't> {
             let (_, opened) = self.last.as_ref().expect("was just opened");
             opened
                 .write(task.offset, bytes, self.restorer.options.sparse)
-                .map_err(|error| format!("cannot be written: {error}"))
+                .map_err(|error| format!("cannot be written: {error}"))?;
+            self.restorer.moved(&opened.path, u64::from(task.length));
+            Ok(())
         });
         let finished = {
             let mut files = self

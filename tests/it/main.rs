@@ -28,6 +28,7 @@ mod look_inside;
 mod made_store;
 mod metadata_text;
 mod overwriting;
+mod progress;
 mod project_rules;
 mod prune;
 mod publishing;

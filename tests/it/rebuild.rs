@@ -10,7 +10,7 @@ const PLAIN: &[&str] = &["--compression=none"];
 /// What the database says, with segments and objects by name and in an order of their own.
 const TABLES: [&str; 4] = [
     "SELECT hex(uuid), file, sha1, segment_group, data_bytes, disk_bytes, stored, expired FROM segment ORDER BY 1",
-    "SELECT name, scheme, checkpoint FROM snapshot ORDER BY id",
+    "SELECT name, scheme, checkpoint, entries, source_bytes FROM snapshot ORDER BY id",
     "SELECT name, hex(uuid), segment_use.data_bytes FROM segment_use JOIN segment ON segment.id = segment \
         JOIN snapshot ON snapshot.id = snapshot ORDER BY 1, 2",
     "SELECT hex(digest), length, hex(uuid), sequence FROM block JOIN segment ON segment.id = segment ORDER BY 1",

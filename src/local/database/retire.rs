@@ -70,7 +70,7 @@ mod tests {
                 .expect("adds");
         }
         let uses = BTreeMap::from(ids.map(|id| (id, 1)));
-        database.add_snapshot(&name, &uses).expect("adds");
+        database.add_snapshot(&name, None, &uses).expect("adds");
         database.forget_segments(&ids[..1]).expect("forgets");
         database.forget_segments(&ids[..1]).expect("forgets again");
         drop(database);

@@ -9,7 +9,7 @@ use super::Database;
 const APPLICATION_ID: i64 = 0x7069_6c65;
 
 /// Step `n` makes version `n + 1`, kept in SQLite's `user_version`, of version `n`. Steps are only ever added.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE segment (
         id         INTEGER PRIMARY KEY,
@@ -50,6 +50,10 @@ const MIGRATIONS: [&str; 2] = [
         data_bytes INTEGER NOT NULL,
         PRIMARY KEY (snapshot, segment)
     ) STRICT, WITHOUT ROWID;
+    ",
+    "
+    ALTER TABLE snapshot ADD COLUMN entries INTEGER;
+    ALTER TABLE snapshot ADD COLUMN source_bytes INTEGER;
     ",
 ];
 

@@ -4,17 +4,36 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use rusqlite::{Params, params};
+use rusqlite::{OptionalExtension, Params, params};
 
 use super::Database;
+use crate::format::descriptor::Totals;
 use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
 
+/// How much a snapshot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotSize {
+    /// Number of entries of all types.
+    pub entries: u64,
+    /// Sum of the sizes of all regular files.
+    pub source_bytes: u64,
+}
+
 impl Database {
-    /// Remembers a snapshot and how many bytes of objects it uses of each segment.
-    pub fn add_snapshot(&self, name: &SnapshotName, uses: &BTreeMap<SegmentId, u64>) -> Result<()> {
-        let sql = "INSERT INTO snapshot (name, scheme, checkpoint) VALUES (?1, ?2, ?3)";
-        let row = params![name.to_string(), name.scheme(), name.is_checkpoint()];
+    /// Remembers a snapshot, how much it holds, and how many bytes of objects it uses of each segment.
+    pub fn add_snapshot(
+        &self,
+        name: &SnapshotName,
+        totals: Option<Totals>,
+        uses: &BTreeMap<SegmentId, u64>,
+    ) -> Result<()> {
+        let sql = "INSERT INTO snapshot (name, scheme, checkpoint, entries, source_bytes) VALUES (?1, ?2, ?3, ?4, ?5)";
+        // What is out of SQLite's range comes from somebody else's descriptor.
+        let number = |value: fn(&Totals) -> u64| i64::try_from(value(totals.as_ref()?)).ok();
+        let (entries, source_bytes) = (number(|t| t.entries), number(|t| t.source_bytes));
+        let (scheme, checkpoint) = (name.scheme(), name.is_checkpoint());
+        let row = params![name.to_string(), scheme, checkpoint, entries, source_bytes];
         self.sql(self.connection.execute(sql, row))?;
         let snapshot = self.connection.last_insert_rowid();
         let sql = "INSERT INTO segment_use (snapshot, segment, data_bytes) SELECT ?1, id, ?3 FROM segment WHERE uuid = ?2";
@@ -24,6 +43,23 @@ impl Database {
             self.sql(statement.execute(row))?;
         }
         Ok(())
+    }
+
+    /// Returns how much the last complete snapshot of a scheme holds, if that is known.
+    pub fn last_size(&self, scheme: &str) -> Result<Option<SnapshotSize>> {
+        let sql = "SELECT entries, source_bytes FROM snapshot WHERE scheme = ?1 AND NOT checkpoint ORDER BY id DESC LIMIT 1";
+        let numbers = self
+            .connection
+            .query_row(sql, params![scheme], |row| Ok((row.get(0)?, row.get(1)?)));
+        let (entries, source_bytes): (Option<i64>, Option<i64>) =
+            self.sql(numbers.optional())?.unwrap_or_default();
+        let number = |value: Option<i64>| u64::try_from(value?).ok();
+        Ok(number(entries)
+            .zip(number(source_bytes))
+            .map(|(entries, source_bytes)| SnapshotSize {
+                entries,
+                source_bytes,
+            }))
     }
 
     /// Returns the names of all snapshots made, the latest first.
@@ -73,5 +109,42 @@ impl Database {
         let names = self.sql(rows.collect::<rusqlite::Result<Vec<_>>>())?;
         let parsed = names.iter().filter_map(|name| SnapshotName::parse(name));
         Ok(parsed.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_size_is_that_of_the_last_complete_snapshot_of_the_scheme() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let database = Database::open(dir.path()).expect("opens");
+        let size = |entries| {
+            let source_bytes = entries * 10;
+            Some(SnapshotSize {
+                entries,
+                source_bytes,
+            })
+        };
+        for (name, entries, wanted) in [
+            ("a-20260101T000000", Some(7), size(7)),
+            ("a-20260102T000000", Some(8), size(8)),
+            ("b-20260103T000000", Some(9), size(8)),
+            ("a-20260104T000000.checkpoint", Some(3), size(8)),
+            ("a-20260105T000000", Some(u64::MAX / 10), None),
+            ("a-20260106T000000", None, None),
+        ] {
+            let totals = entries.map(|entries| Totals {
+                entries,
+                source_bytes: entries * 10,
+                ..Totals::default()
+            });
+            let name = SnapshotName::parse(name).expect("a name");
+            let added = database.add_snapshot(&name, totals, &BTreeMap::new());
+            added.expect("adds");
+            assert_eq!(database.last_size("a").expect("looks"), wanted, "{name}");
+        }
+        assert_eq!(database.last_size("c").expect("looks"), None);
     }
 }

@@ -158,7 +158,7 @@ mod tests {
         for (name, bytes) in snapshots {
             let name = SnapshotName::parse(name).expect("a name");
             let needed = ids.into_iter().zip(bytes.iter().copied()).collect();
-            database.add_snapshot(&name, &needed).expect("adds");
+            database.add_snapshot(&name, None, &needed).expect("adds");
         }
         let used = database.used_segments().expect("looks");
         let of = |at: usize| {
@@ -199,7 +199,7 @@ mod tests {
         for (name, first) in [("a-20260101T000000", 30), ("b-20260102T000000", 120)] {
             let name = SnapshotName::parse(name).expect("a name");
             let uses = BTreeMap::from([(ids[0], first), (ids[1], 40)]);
-            database.add_snapshot(&name, &uses).expect("adds");
+            database.add_snapshot(&name, None, &uses).expect("adds");
         }
         let used = database.used_segments().expect("looks");
         let of = |at: usize| {
