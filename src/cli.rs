@@ -16,6 +16,7 @@ mod find;
 mod list;
 mod ls;
 mod man;
+mod piping;
 mod prune;
 mod rebuild;
 mod restore;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::choosing::{ChoosingArguments, RuleArguments};
+use super::piping::PipingArguments;
 use crate::console::Verbosity;
 
 /// Snapshot backups into plain tar segments.
@@ -89,8 +90,11 @@ pub(crate) struct Backup {
     pub(crate) dest: PathBuf,
 
     /// What to back up: all PATHs absolute or all relative
-    #[arg(value_name = "PATH", required_unless_present = "files_from")]
+    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "stdin_name", "stdin_from_command", "behind_dashes"])]
     pub(crate) paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) piping: PipingArguments,
 
     /// Name of this series of snapshots, such as home
     #[arg(long, value_name = "NAME")]

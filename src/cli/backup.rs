@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use pileus::backup::{
-    self, BackupOptions, BackupReport, Clock, Deduplicate, StatusCounts, Surroundings, Written,
+    self, BackupOptions, BackupReport, Clock, Deduplicate, Sources, StatusCounts, Surroundings,
+    Written,
 };
 use pileus::format::object_ref::SegmentId;
 use pileus::format::segment_group::SegmentGroup;
@@ -84,10 +85,12 @@ fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
             arguments.segment_size
         ));
     }
+    let piped = arguments.piping.piped()?;
     Ok(BackupOptions {
         store: arguments.dest.clone(),
         local: arguments.localdb.clone(),
-        sources: arguments.choosing.sources(&arguments.paths)?,
+        sources: sources(arguments, piped.is_some())?,
+        piped,
         selection: arguments.choosing.selection()?,
         scheme: arguments.scheme.clone().unwrap_or_default(),
         filter: filter(arguments)?,
@@ -104,6 +107,15 @@ fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
         reasons: false,
         staging_bytes: staging_bytes(arguments.staging_size.as_deref())?,
     })
+}
+
+fn sources(arguments: &Backup, is_piped: bool) -> Result<Sources, String> {
+    if is_piped {
+        return Ok(Sources::none());
+    }
+    let paths = arguments.paths.iter().cloned();
+    let paths = paths.chain(arguments.piping.paths());
+    arguments.choosing.sources(&paths.collect::<Vec<_>>())
 }
 
 fn deduplicate(word: &str) -> Result<Deduplicate, String> {

@@ -41,6 +41,7 @@ mod skipping;
 mod sources;
 mod special_files;
 mod stats;
+mod stdin;
 mod store_files;
 mod unstable;
 mod week;
