@@ -134,7 +134,7 @@ pub trait Clock: Sync {
 }
 
 /// What a backup did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BackupReport {
     /// The snapshot's name; of an interrupted run that of its checkpoint, if there was anything to put into one.
     pub snapshot: Option<SnapshotName>,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::choosing::{ChoosingArguments, RuleArguments};
+use super::hooks::HookArguments;
 use super::piping::PipingArguments;
 use crate::console::Verbosity;
 
@@ -63,7 +64,8 @@ impl Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Backup(Backup),
+    // In a box, since it has many options; clippy::large_enum_variant.
+    Backup(Box<Backup>),
     Restore(Restore),
     List(List),
     Ls(Ls),
@@ -166,6 +168,9 @@ pub(crate) struct Backup {
     /// Do everything but write, and tell what would be done; with -v which rule decides about each path
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) hooks: HookArguments,
 }
 
 /// Which snapshot of which store.

@@ -19,7 +19,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::arguments::Backup;
-use super::{Failure, INTERRUPTED, clean, done_with, size};
+use super::{Failure, INTERRUPTED, around, clean, done_with, size};
 use crate::console::Console;
 
 /// Smaller segments would be all framing, larger ones would not fit in memory when a program filters them.
@@ -43,13 +43,15 @@ pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> 
         stop: &stop,
         monitor: console,
     };
-    if arguments.clean {
-        clean::before_backup(
-            arguments.localdb.as_ref().unwrap_or(&arguments.dest),
-            console,
-        )?;
-    }
-    let report = backup::run(&options, surroundings)?;
+    let report = around::run(arguments, &options, &stop, console, || {
+        if arguments.clean {
+            clean::before_backup(
+                arguments.localdb.as_ref().unwrap_or(&arguments.dest),
+                console,
+            )?;
+        }
+        Ok(backup::run(&options, surroundings)?)
+    })?;
     summarize(&report, &options, begun.elapsed().as_secs_f64(), console);
     if report.interrupted {
         console.error(&match &report.snapshot {

@@ -20,6 +20,7 @@ mod filters;
 mod find;
 mod fixtures;
 mod harness;
+mod hooks;
 mod hostile;
 mod increments;
 mod local_state;
