@@ -18,6 +18,7 @@ mod hooks;
 mod list;
 mod ls;
 mod man;
+mod metrics;
 mod outcome;
 mod piping;
 mod prune;

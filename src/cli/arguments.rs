@@ -171,6 +171,10 @@ pub(crate) struct Backup {
 
     #[command(flatten)]
     pub(crate) hooks: HookArguments,
+
+    /// Write how the backup went into this file, for the node exporter of Prometheus
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics_file: Option<PathBuf>,
 }
 
 /// Which snapshot of which store.

@@ -28,6 +28,7 @@ mod long_paths;
 mod look_inside;
 mod made_store;
 mod metadata_text;
+mod metrics;
 mod overwriting;
 mod project_rules;
 mod prune;
