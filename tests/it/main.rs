@@ -29,6 +29,7 @@ mod look_inside;
 mod made_store;
 mod metadata_text;
 mod metrics;
+mod nightly;
 mod overwriting;
 mod project_rules;
 mod prune;
