@@ -25,6 +25,8 @@ mod describe;
 mod links;
 mod look_ahead;
 mod names;
+mod pipe;
+mod piped;
 mod previous;
 mod progress;
 mod publish;
@@ -60,6 +62,8 @@ use crate::store::pool::Names;
 
 pub use block_sink::Deduplicate;
 use comparison::Comparison;
+pub use pipe::PipedFrom;
+pub use piped::Piped;
 use run::Run;
 use scan::{OwnDirectory, Scanner};
 pub use selection::Selection;
@@ -76,6 +80,8 @@ pub struct BackupOptions {
     pub local: Option<PathBuf>,
     /// What to back up.
     pub sources: Sources,
+    /// What comes through a pipe and is backed up in place of sources.
+    pub piped: Option<Piped>,
     /// What to leave out.
     pub selection: Selection,
     /// Name of the series of snapshots; empty for none.
@@ -129,7 +135,7 @@ pub trait Clock: Sync {
 }
 
 /// What a backup did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BackupReport {
     /// The snapshot's name; of an interrupted run that of its checkpoint, if there was anything to put into one.
     pub snapshot: Option<SnapshotName>,
@@ -188,7 +194,10 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         comparison: catalog.as_ref().map(compare).transpose()?,
     };
     let mut run = Run::start(options, outside, state, surroundings.names)?;
-    let walked = look_ahead::scan(scanner, surroundings.clock, &mut run);
+    let walked = match &options.piped {
+        Some(piped) => run.back_up_piped(piped),
+        None => look_ahead::scan(scanner, surroundings.clock, &mut run),
+    };
     let report = match walked {
         Err(error) if error.is::<run::Interrupted>() => run.interrupt(),
         Ok(()) => run.finish(),

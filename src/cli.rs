@@ -4,6 +4,7 @@
 //! the result. [`config`] adds what need not be typed. Exit codes are those of docs/manual.md, "Exit codes".
 
 mod arguments;
+mod around;
 mod backup;
 mod cat;
 mod choosing;
@@ -13,9 +14,13 @@ mod config;
 mod diff;
 mod export;
 mod find;
+mod hooks;
 mod list;
 mod ls;
 mod man;
+mod metrics;
+mod outcome;
+mod piping;
 mod prune;
 mod rebuild;
 mod restore;
@@ -62,6 +67,25 @@ enum Failure {
     Usage(String),
     /// The run failed.
     Run(anyhow::Error),
+}
+
+impl Failure {
+    /// Returns the exit code.
+    fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => USAGE,
+            Self::Run(error) if error.downcast_ref::<Locked>().is_some() => LOCKED,
+            Self::Run(_) => FAILED,
+        }
+    }
+
+    /// Says in one line why.
+    fn told(&self) -> String {
+        match self {
+            Self::Usage(text) => text.clone(),
+            Self::Run(error) => format!("{error:#}"),
+        }
+    }
 }
 
 impl From<anyhow::Error> for Failure {
@@ -118,18 +142,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Config(config) => config::run(config, &arguments, &console),
     };
     let code = result.unwrap_or_else(|failure| match failure {
-        Failure::Usage(text) => {
-            console.error(&text);
-            USAGE
-        }
         Failure::Run(error) if is_broken_pipe(&error) => DONE,
-        Failure::Run(error) => {
-            console.error(&format!("{error:#}"));
-            if error.downcast_ref::<Locked>().is_some() {
-                LOCKED
-            } else {
-                FAILED
-            }
+        failure => {
+            console.error(&failure.told());
+            failure.code()
         }
     });
     // The work is done; that its output could not be written is a problem.

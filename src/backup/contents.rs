@@ -2,7 +2,7 @@
 //!
 //! The file is opened so that whatever took its place since the scan saw it can neither be followed (a symbolic link) nor block
 //! the run (a FIFO). No more is read than the size at opening: a file that grows without end
-//! does not hold the run. What was read is what is recorded, so the snapshot is true even of a file that changed meanwhile.
+//! does not hold the run. (Of a pipe, [`super::pipe`], all is read.) What was read is what is recorded, so the snapshot is true even of a file that changed meanwhile.
 
 use std::fs::File;
 use std::io::Read;
@@ -29,6 +29,13 @@ pub(super) struct OpenFile {
     pub file: File,
     /// What `fstat` said: the attributes that belong to the contents.
     pub stat: FileStat,
+}
+
+impl OpenFile {
+    /// Returns its size when it was opened.
+    pub(super) fn bytes(&self) -> u64 {
+        u64::try_from(self.stat.st_size).unwrap_or(0)
+    }
 }
 
 /// Opens a file that the scan saw as a regular file; the error says why it cannot be backed up.
@@ -67,7 +74,7 @@ pub(super) struct Chunker {
 
 /// A file that is being read.
 pub(super) struct Reading {
-    /// Bytes that are still to be read.
+    /// Most bytes that are still to be read.
     unread_bytes: u64,
     hasher: Hasher,
     /// Size and references of what was consumed.
@@ -91,11 +98,11 @@ impl Chunker {
         self.bytes_read
     }
 
-    /// Begins a file, which is read to the size that it had when it was opened.
-    pub(super) fn begin(&mut self, open: &OpenFile) -> Reading {
+    /// Begins a file, of which no more than so many bytes are read.
+    pub(super) fn begin(&mut self, bytes_max: u64) -> Reading {
         self.window = 0..0;
         Reading {
-            unread_bytes: u64::try_from(open.stat.st_size).unwrap_or(0),
+            unread_bytes: bytes_max,
             hasher: Hasher::new(Algorithm::Sha1),
             contents: FileContents::default(),
             counts: BlockCounts::default(),
@@ -105,7 +112,7 @@ impl Chunker {
     /// Reads until the window has `wanted_bytes`, at most [`WINDOW_BYTES`], or all that is left of the file.
     pub(super) fn fill(
         &mut self,
-        file: &mut File,
+        file: &mut impl Read,
         reading: &mut Reading,
         wanted_bytes: usize,
     ) -> std::io::Result<()> {
@@ -164,7 +171,7 @@ impl Reading {
 }
 
 /// Reads until the buffer is full or the file ends.
-fn fill(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
+fn fill(file: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read(&mut buffer[filled..]) {

@@ -104,6 +104,16 @@ pub(super) fn regular(
     entry
 }
 
+/// Makes the entry of what came through a pipe: its stat is made up, and tells no later run anything.
+pub(super) fn piped(
+    path: &EntryPath,
+    stat: &FileStat,
+    contents: FileContents,
+    owners: &mut OwnerNames,
+) -> Entry {
+    with_stat(path.clone(), EntryKind::File(contents), stat, owners)
+}
+
 fn with_stat(path: EntryPath, kind: EntryKind, stat: &FileStat, owners: &mut OwnerNames) -> Entry {
     let directory = matches!(kind, EntryKind::Directory);
     // A directory's link count is that of its subdirectories; nothing can be linked to it.

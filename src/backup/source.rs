@@ -28,6 +28,15 @@ pub struct Source {
 }
 
 impl Sources {
+    /// Returns no sources, for a backup of something else.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            base: "/".into(),
+            paths: Vec::new(),
+        }
+    }
+
     /// Interprets PATH arguments, and paths of a list: all absolute or all relative, without `..`; the error says what to type
     /// instead.
     pub fn parse(paths: &[PathBuf], listed: &[PathBuf]) -> Result<Self, String> {

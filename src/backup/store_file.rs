@@ -1,11 +1,11 @@
 //! The contents of one file on their way into the store: block after block, in the file's order.
 //!
-//! What comes in is an open file that is read to the size that its stat says: the file itself or a copy of it. What becomes of a
+//! What comes in is an open file that is read to the size that its stat says, the file itself or a copy of it, or a pipe that is read to
+//! its end. What becomes of a
 //! block is decided here: zeros, known, cut into what an older version has and what it has not, or stored whole. Whether the
 //! contents are those of one moment is not known here; [`super::read`] decides.
 
-use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 
 use anyhow::Result;
 use nix::sys::stat::FileStat;
@@ -33,16 +33,28 @@ impl Run<'_> {
         open: &mut OpenFile,
         previous: &mut Previous,
     ) -> Result<Result<(FileContents, BlockCounts), String>> {
-        let mut reading = self.chunker.begin(open);
+        let bytes = open.bytes();
+        self.store_contents(&mut open.file, bytes, previous)
+    }
+
+    /// Reads to the end, but no more than so many bytes, and stores the blocks. The inner error is the file's alone; the outer one
+    /// ends the run.
+    pub(super) fn store_contents(
+        &mut self,
+        file: &mut impl Read,
+        bytes_max: u64,
+        previous: &mut Previous,
+    ) -> Result<Result<(FileContents, BlockCounts), String>> {
+        let mut reading = self.chunker.begin(bytes_max);
         loop {
-            let filled = self.chunker.fill(&mut open.file, &mut reading, BLOCK_BYTES);
+            let filled = self.chunker.fill(file, &mut reading, BLOCK_BYTES);
             if let Err(error) = filled {
                 return Ok(Err(contents::cannot_read(&error)));
             }
             if self.chunker.window().is_empty() {
                 break;
             }
-            if let Err(error) = self.store_next(&mut open.file, &mut reading, previous)? {
+            if let Err(error) = self.store_next(file, &mut reading, previous)? {
                 return Ok(Err(contents::cannot_read(&error)));
             }
             self.pause()?;
@@ -75,7 +87,7 @@ impl Run<'_> {
     /// Stores what comes next in the window, which has a block or all that is left. The inner error is the file's alone.
     fn store_next(
         &mut self,
-        file: &mut File,
+        file: &mut impl Read,
         reading: &mut Reading,
         previous: &mut Previous,
     ) -> Result<io::Result<()>> {

@@ -17,7 +17,8 @@ impl Run<'_> {
         if self.changed || !self.options.skip_if_unchanged {
             return;
         }
-        let same_stat = self.old_key.as_ref() == Some(key);
+        // What comes through a pipe has no stat of its own, only the time of the run.
+        let same_stat = self.options.piped.is_some() || self.old_key.as_ref() == Some(key);
         let same_contents = match &entry.kind {
             EntryKind::File(contents) => {
                 let old = self.log.remembered().and_then(|old| old.contents);

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::choosing::{ChoosingArguments, RuleArguments};
+use super::hooks::HookArguments;
+use super::piping::PipingArguments;
 use crate::console::Verbosity;
 
 /// Snapshot backups into plain tar segments.
@@ -62,7 +64,8 @@ impl Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Backup(Backup),
+    // In a box, since it has many options; clippy::large_enum_variant.
+    Backup(Box<Backup>),
     Restore(Restore),
     List(List),
     Ls(Ls),
@@ -89,8 +92,11 @@ pub(crate) struct Backup {
     pub(crate) dest: PathBuf,
 
     /// What to back up: all PATHs absolute or all relative
-    #[arg(value_name = "PATH", required_unless_present = "files_from")]
+    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "stdin_name", "stdin_from_command", "behind_dashes"])]
     pub(crate) paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) piping: PipingArguments,
 
     /// Name of this series of snapshots, such as home
     #[arg(long, value_name = "NAME")]
@@ -162,6 +168,13 @@ pub(crate) struct Backup {
     /// Do everything but write, and tell what would be done; with -v which rule decides about each path
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) hooks: HookArguments,
+
+    /// Write how the backup went into this file, for the node exporter of Prometheus
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics_file: Option<PathBuf>,
 }
 
 /// Which snapshot of which store.

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use pileus::backup::{
-    self, BackupOptions, BackupReport, Clock, Deduplicate, StatusCounts, Surroundings, Written,
+    self, BackupOptions, BackupReport, Clock, Deduplicate, Sources, StatusCounts, Surroundings,
+    Written,
 };
 use pileus::format::object_ref::SegmentId;
 use pileus::format::segment_group::SegmentGroup;
@@ -18,7 +19,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::arguments::Backup;
-use super::{Failure, INTERRUPTED, clean, done_with, size};
+use super::{Failure, INTERRUPTED, around, clean, done_with, size};
 use crate::console::Console;
 
 /// Smaller segments would be all framing, larger ones would not fit in memory when a program filters them.
@@ -42,13 +43,15 @@ pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> 
         stop: &stop,
         monitor: console,
     };
-    if arguments.clean {
-        clean::before_backup(
-            arguments.localdb.as_ref().unwrap_or(&arguments.dest),
-            console,
-        )?;
-    }
-    let report = backup::run(&options, surroundings)?;
+    let report = around::run(arguments, &options, &stop, console, || {
+        if arguments.clean {
+            clean::before_backup(
+                arguments.localdb.as_ref().unwrap_or(&arguments.dest),
+                console,
+            )?;
+        }
+        Ok(backup::run(&options, surroundings)?)
+    })?;
     summarize(&report, &options, begun.elapsed().as_secs_f64(), console);
     if report.interrupted {
         console.error(&match &report.snapshot {
@@ -84,10 +87,12 @@ fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
             arguments.segment_size
         ));
     }
+    let piped = arguments.piping.piped()?;
     Ok(BackupOptions {
         store: arguments.dest.clone(),
         local: arguments.localdb.clone(),
-        sources: arguments.choosing.sources(&arguments.paths)?,
+        sources: sources(arguments, piped.is_some())?,
+        piped,
         selection: arguments.choosing.selection()?,
         scheme: arguments.scheme.clone().unwrap_or_default(),
         filter: filter(arguments)?,
@@ -104,6 +109,15 @@ fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
         reasons: false,
         staging_bytes: staging_bytes(arguments.staging_size.as_deref())?,
     })
+}
+
+fn sources(arguments: &Backup, is_piped: bool) -> Result<Sources, String> {
+    if is_piped {
+        return Ok(Sources::none());
+    }
+    let paths = arguments.paths.iter().cloned();
+    let paths = paths.chain(arguments.piping.paths());
+    arguments.choosing.sources(&paths.collect::<Vec<_>>())
 }
 
 fn deduplicate(word: &str) -> Result<Deduplicate, String> {

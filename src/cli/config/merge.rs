@@ -164,7 +164,10 @@ impl<'g> Given<'g> {
     }
 
     fn paths_are_missing(&self) -> bool {
-        self.profile_as_path.is_some() || !self.is_typed(PATHS)
+        let in_place_of_paths = ["behind_dashes", "stdin_name", "stdin_from_command"];
+        let has_others = self.command.get_name() == "backup"
+            && in_place_of_paths.iter().any(|id| self.is_typed(id));
+        !has_others && (self.profile_as_path.is_some() || !self.is_typed(PATHS))
     }
 
     fn add_paths(&self, configured: &mut Vec<Configured>) -> Result<(), String> {

@@ -259,6 +259,7 @@ impl World {
             store: self.path("store"),
             local: Some(self.path("state")),
             sources: Sources::parse(&[self.path("tree")], &[]).expect("is a path"),
+            piped: None,
             selection: Selection::default(),
             skip_if_unchanged: false,
             dry_run: false,

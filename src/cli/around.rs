@@ -1,0 +1,72 @@
+//! What stands around a backup: hooks before and behind it, and metrics of it.
+//!
+//! A dry run has neither. Metrics come last, so that they count a hook that failed. What fails behind the run is a problem, since its snapshot exists.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use pileus::backup::{BackupOptions, BackupReport};
+
+use super::arguments::Backup;
+use super::metrics::Measured;
+use super::outcome::Outcome;
+use super::{Failure, metrics};
+use crate::console::Console;
+
+/// Runs a backup with all that stands around it. What failed behind it is told, and counted as a problem of the report.
+pub(super) fn run(
+    arguments: &Backup,
+    options: &BackupOptions,
+    stop: &AtomicBool,
+    console: &Console,
+    back_up: impl FnOnce() -> Result<BackupReport, Failure>,
+) -> Result<BackupReport, Failure> {
+    if options.dry_run {
+        return back_up();
+    }
+    // Hooks may change the working directory, and metrics outlive it.
+    let store = std::path::absolute(&options.store).unwrap_or_else(|_| options.store.clone());
+    let store: PathBuf = store.components().collect();
+    let (started, begun) = (Timestamp::now(), Instant::now());
+    let mut result = match arguments.hooks.before(&store, &options.scheme) {
+        Ok(()) => back_up(),
+        // Ctrl-C reaches both: then it is not the hook that failed.
+        Err(_) if stop.load(Ordering::Relaxed) => Ok(BackupReport {
+            interrupted: true,
+            ..BackupReport::default()
+        }),
+        Err(error) => Err(error.context("nothing was backed up").into()),
+    };
+    let outcome = Outcome::of(&result);
+    if let Err(error) = arguments.hooks.last(&outcome, &store, &options.scheme) {
+        add_problem(&mut result, console, b"hook", &error);
+    }
+    if let Some(file) = &arguments.metrics_file {
+        let measured = Measured {
+            scheme: &options.scheme,
+            store: &store,
+            outcome: &Outcome::of(&result),
+            started,
+            duration: begun.elapsed(),
+        };
+        if let Err(error) = metrics::write(file, &measured) {
+            let subject = file.as_os_str().as_encoded_bytes();
+            add_problem(&mut result, console, subject, &error);
+        }
+    }
+    result
+}
+
+fn add_problem(
+    result: &mut Result<BackupReport, Failure>,
+    console: &Console,
+    subject: &[u8],
+    error: &anyhow::Error,
+) {
+    console.problem(subject, &format!("{error:#}"));
+    if let Ok(report) = result {
+        report.problems += 1;
+    }
+}
