@@ -249,9 +249,9 @@ mod tests {
             ),
             (
                 71,
-                "122345 of 200000 entries, 2:10 left, 2 problems: home/a-...ame-of-a-file",
+                "122345 of 200000 entries, 2:10 left, 2 problems: home/a...ame-of-a-file",
             ),
-            (40, "122345 of 200000 entries: ho...of-a-file"),
+            (40, "122345 of 200000 entries: hom...f-a-file"),
             (30, "122345 of 200000 entries"),
             (10, "12...tries"),
             (2, ".."),
