@@ -105,7 +105,7 @@ impl Clock for TestClock {
     }
 }
 
-/// Keeps problems, and panics at a certain note.
+/// Keeps problems, and panics at a certain note or sign of progress.
 struct Told {
     problems: Mutex<Vec<String>>,
     notes_left: Mutex<Option<usize>>,
@@ -122,7 +122,7 @@ impl Monitor for Told {
                 );
                 self.problems.lock().expect("nobody panics here").push(told);
             }
-            Event::Note(_) => {
+            Event::Note(_) | Event::Progress(_) => {
                 let left = {
                     let mut left = self.notes_left.lock().expect("nobody panics here");
                     *left = left.map(|left| left.saturating_sub(1));
@@ -130,7 +130,7 @@ impl Monitor for Told {
                 };
                 assert!(left != Some(0), "dies here");
             }
-            Event::Path { .. } | Event::Progress(_) => {}
+            Event::Path { .. } => {}
         }
     }
 }
