@@ -91,6 +91,7 @@ pub fn run(
     let catalog = Catalog::open(&options.store)?;
     let monitor = Counter::new(monitor);
     let names = names(&catalog, options)?;
+    note_schemes(&names, &monitor);
     StoreDir::open_or_create(&options.local)?;
     let lock = Lock::take(&options.local, now)?;
     let mut database = Database::open(&options.local)?;
@@ -125,6 +126,13 @@ pub fn run(
             options.store.display()
         );
     }
+    if !logs.has_read() {
+        bail!(
+            "no metadata in {} can be read: local state stays as it is; if the segments are encrypted, see that --unfilter is the \
+             command that undoes it",
+            options.store.display()
+        );
+    }
     for (id, used_bytes) in database.most_used()? {
         let group = if logs.is_metadata(id) {
             SegmentGroup::Metadata
@@ -152,13 +160,30 @@ fn names(catalog: &Catalog, options: &RebuildOptions) -> Result<Vec<SnapshotName
     let wanted = |name: &&SnapshotName| scheme.is_none_or(|scheme| name.scheme() == scheme);
     let names: Vec<_> = catalog.snapshots().filter(wanted).cloned().collect();
     if names.is_empty() {
-        let of_scheme = scheme.map_or(String::new(), |s| format!(" of scheme {s}"));
+        let of_scheme = match scheme {
+            None => String::new(),
+            Some("") => " without a scheme".to_owned(),
+            Some(scheme) => format!(" of scheme {scheme}"),
+        };
         bail!(
             "there is no snapshot{of_scheme} in {}: nothing to make local state from",
             options.store.display()
         );
     }
     Ok(names)
+}
+
+/// Blocks of another machine may be pruned by it at any moment, so local state has to know of none.
+fn note_schemes(names: &[SnapshotName], monitor: &Counter<'_>) {
+    let mut schemes: Vec<_> = names.iter().map(SnapshotName::scheme).collect();
+    schemes.sort_unstable();
+    schemes.dedup();
+    if schemes.len() > 1 {
+        monitor.note(&format!(
+            "there are {} schemes; if other machines made some of them, rebuild with --scheme=NAME instead",
+            schemes.len()
+        ));
+    }
 }
 
 fn open<'n>(

@@ -260,7 +260,8 @@ impl Verifier<'_> {
             &mut cache()?,
             self.monitor,
             &mut |part, found| reached.take(part, found),
-        )
+        )?;
+        reached.finish()
     }
 
     /// Tells what is damaged, now that all is known.

@@ -203,9 +203,9 @@ impl Run<'_> {
 /// Collects the checksums of all segments that a snapshot needs, from the database.
 fn file_sums(database: &Database, segments: &[SegmentId]) -> Result<Vec<FileSum>> {
     let sum_of = |id: &SegmentId| {
-        let segment = database
-            .segment(*id)?
-            .with_context(|| format!("the local database lost segment {id}"))?;
+        let segment = database.segment(*id)?.with_context(|| {
+            format!("the local database lost segment {id}: make it anew with pileus rebuild")
+        })?;
         let checksum = segment
             .checksum
             .with_context(|| format!("segment {id} was never completed"))?;

@@ -79,7 +79,7 @@ impl Segments {
         };
         bail!(
             "the local state names {file}, which {state} in {}: use the --localdb that belongs to this store, or move its \
-             localdb.sqlite away to start without it",
+             localdb.sqlite away and make a new one with pileus rebuild --deep",
             self.store.path().display()
         );
     }

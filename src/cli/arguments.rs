@@ -10,6 +10,9 @@ use super::hooks::HookArguments;
 use super::piping::PipingArguments;
 use crate::console::Verbosity;
 
+/// Where help has the options that every command takes; without it, they would stand between those of the command.
+const OF_ALL: &str = "Options of every command";
+
 /// Snapshot backups into plain tar segments.
 ///
 /// The store is a directory to which files are only ever added. sha1sum verifies it, and bzip2 and tar open it.
@@ -27,27 +30,27 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 
     /// Name each path
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, help_heading = OF_ALL, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
 
     /// Print nothing but errors and problems
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = OF_ALL)]
     pub(crate) quiet: bool,
 
     /// Print one JSON object a line, the last one a summary
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = OF_ALL)]
     pub(crate) json: bool,
 
     /// Show how far the run has come: auto (if standard error is a terminal), always or never
-    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true, help_heading = OF_ALL)]
     pub(crate) progress: String,
 
     /// Read this configuration file and no other
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = OF_ALL, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
     /// Use what the configuration says of this profile
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, help_heading = OF_ALL, value_name = "NAME")]
     pub(crate) profile: Option<String>,
 }
 

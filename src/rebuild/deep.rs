@@ -4,24 +4,33 @@
 //! computed of one segment at a time. Objects from 4 KiB on get page digests: whether a small one is a part of a large file, for which
 //! they are needed, is not to be seen from it.
 //!
-//! A segment that cannot be read to its end is marked as expired: nothing new refers to it, and its blocks are stored again when a
-//! file has them.
+//! A segment whose file is not what its sums say, or that cannot be read to its end, is marked as expired: nothing new refers to it, and
+//! its blocks are stored again when a file has them. Without a look at the sum, a wrong byte would stay in use: a tar file has none.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::RebuildOptions;
 use super::logs::Logs;
+use crate::format::checksum::{Algorithm, Checksum};
 use crate::format::object_ref::{ObjectId, SegmentId};
 use crate::format::segment_group::SegmentGroup;
 use crate::local::database::{BlockDigest, Database};
 use crate::local::signature::{PAGE_BYTES, Signature};
 use crate::monitor::Counter;
 use crate::store::catalog::Catalog;
+
+/// A segment to read.
+struct Wanted {
+    segment: SegmentId,
+    is_data: bool,
+    /// The SHA-1 of its file, from the sums.
+    checksum: Option<Checksum>,
+}
 
 /// What was found in a segment.
 struct Found {
@@ -49,7 +58,11 @@ pub(super) fn index(
 ) -> Result<u64> {
     let mut segments = Vec::new();
     for (id, _) in database.most_used()? {
-        segments.push((id, !logs.is_metadata(id)));
+        segments.push(Wanted {
+            segment: id,
+            is_data: !logs.is_metadata(id),
+            checksum: database.segment(id)?.and_then(|known| known.checksum),
+        });
     }
     let next = AtomicUsize::new(0);
     let mut blocks = 0;
@@ -74,38 +87,47 @@ pub(super) fn index(
 /// Reads one segment after the other, until there is none or nobody wants to know.
 fn work(
     catalog: &Catalog,
-    segments: &[(SegmentId, bool)],
+    segments: &[Wanted],
     next: &AtomicUsize,
     unfilter: Option<&str>,
     sender: &SyncSender<Found>,
 ) {
-    while let Some(&(segment, is_data)) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let found = read(catalog, segment, is_data, unfilter);
+    while let Some(wanted) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let found = read(catalog, wanted, unfilter);
         if sender.send(found).is_err() {
             return;
         }
     }
 }
 
-fn read(catalog: &Catalog, segment: SegmentId, is_data: bool, unfilter: Option<&str>) -> Found {
+fn read(catalog: &Catalog, wanted: &Wanted, unfilter: Option<&str>) -> Found {
     let mut found = Found {
-        segment,
+        segment: wanted.segment,
         blocks: Vec::new(),
         data_bytes: 0,
         damage: None,
     };
-    let read = catalog.open_segment(segment, unfilter).and_then(|reader| {
-        reader.read(
-            |_| true,
-            |sequence, data| {
-                found.data_bytes += data.len() as u64;
-                if is_data {
-                    found.blocks.push(Block::of(sequence, data)?);
-                }
-                Ok(ControlFlow::Continue(()))
-            },
-        )
-    });
+    let read = catalog
+        .open_segment(wanted.segment, unfilter)
+        .and_then(|reader| {
+            if let Some(wanted) = &wanted.checksum {
+                let checksum = reader.checksum(Algorithm::Sha1).context("cannot read")?;
+                ensure!(
+                    checksum == *wanted,
+                    "is damaged: checksum {checksum}, wanted {wanted}"
+                );
+            }
+            reader.read(
+                |_| true,
+                |sequence, data| {
+                    found.data_bytes += data.len() as u64;
+                    if wanted.is_data {
+                        found.blocks.push(Block::of(sequence, data)?);
+                    }
+                    Ok(ControlFlow::Continue(()))
+                },
+            )
+        });
     found.damage = read.err().map(|error| format!("{error:#}"));
     found
 }

@@ -36,6 +36,7 @@ pub(super) struct Logs<'r> {
     /// The pieces of each scheme's last snapshot.
     pieces: HashMap<String, Pieces>,
     metadata: HashSet<SegmentId>,
+    has_read: bool,
 }
 
 impl<'r> Logs<'r> {
@@ -50,12 +51,18 @@ impl<'r> Logs<'r> {
             monitor,
             pieces: HashMap::new(),
             metadata: HashSet::new(),
+            has_read: false,
         })
     }
 
     /// Tells whether a segment holds a part of a log.
     pub(super) fn is_metadata(&self, id: SegmentId) -> bool {
         self.metadata.contains(&id)
+    }
+
+    /// Tells whether the root of any log could be read. If not, it is more likely that the filter is undone wrongly than that all is lost.
+    pub(super) fn has_read(&self) -> bool {
+        self.has_read
     }
 
     /// Reads the log of a snapshot and returns what it uses of each segment that its descriptor lists. With a cache, every entry goes
@@ -83,8 +90,9 @@ impl<'r> Logs<'r> {
             .filter(|piece| cache.is_none() && known.contains_key(piece))
             .copied()
             .collect();
-        if let Err(error) = references {
-            tell(self.monitor, subject, &error.subject, &error.reason);
+        match references {
+            Ok(_) => self.has_read = true,
+            Err(error) => tell(self.monitor, subject, &error.subject, &error.reason),
         }
         reader.stop_before(marks.clone().into());
         let mut marks = marks.into_iter();
@@ -113,6 +121,8 @@ impl<'r> Logs<'r> {
             pieces.insert(mark, uses);
         }
         drop(reader);
+        self.objects.ensure_had_room()?;
+        self.lists.ensure_had_room()?;
         add_metadata(&visited, &mut own, &mut self.metadata);
         let uses = sum(subject, &own, &pieces);
         self.pieces.insert(subject.name.scheme().to_owned(), pieces);

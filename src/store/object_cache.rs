@@ -10,7 +10,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::catalog::Catalog;
 use super::segment_reader::SegmentReader;
@@ -33,6 +33,8 @@ pub struct ObjectCache<'c> {
     clock: u64,
     /// Every segment that was ever opened, and whether it was read to its end.
     opened: HashMap<SegmentId, bool>,
+    /// Why a temporary file could not be written, if so.
+    full: Option<String>,
     at_opening: Option<&'c AtOpening<'c>>,
 }
 
@@ -63,6 +65,7 @@ impl<'c> ObjectCache<'c> {
             spools: HashMap::new(),
             clock: 0,
             opened: HashMap::new(),
+            full: None,
             at_opening: None,
         })
     }
@@ -101,7 +104,16 @@ impl<'c> ObjectCache<'c> {
         self.opened.get(&segment).copied().unwrap_or(false)
     }
 
-    fn unfilter_segment(&self, id: SegmentId) -> Result<Spool> {
+    /// Fails if a temporary file could not be written: then what seemed lost proves no damage of the store. Who tells damage, or
+    /// takes what is lost for lost, asks this before.
+    pub fn ensure_had_room(&self) -> Result<()> {
+        match &self.full {
+            Some(reason) => bail!("{reason}: nothing is known of what could not be read"),
+            None => Ok(()),
+        }
+    }
+
+    fn unfilter_segment(&mut self, id: SegmentId) -> Result<Spool> {
         let mut file = temporary_file()?;
         let mut objects = HashMap::new();
         let mut offset = 0;
@@ -128,7 +140,13 @@ impl<'c> ObjectCache<'c> {
             },
         );
         if let Some(error) = spool_error {
-            return Err(error).context("cannot write a temporary file (TMPDIR says where)");
+            let directory = std::env::temp_dir();
+            let reason = format!(
+                "cannot write a temporary file in {} (TMPDIR says where): {error}",
+                directory.display()
+            );
+            self.full = Some(reason.clone());
+            bail!(reason);
         }
         // Objects in front of the damage are still good: each use is checked by itself.
         let damage = read.err().map(|error| format!("{error:#}"));

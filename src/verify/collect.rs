@@ -94,6 +94,7 @@ impl<'a, 'c> Collector<'a, 'c> {
 
     /// Returns everything that was gathered.
     pub(super) fn finish(self) -> Result<Gathered> {
+        self.lists.ensure_had_room()?;
         let Numbers {
             needed,
             with_data,

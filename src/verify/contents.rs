@@ -295,6 +295,7 @@ impl Contents<'_> {
                 self.bad(&start, &error)?;
             }
         }
+        objects.ensure_had_room()?;
         Ok((
             self.files,
             BadContents::new(self.bad.finish()?, self.spool)?,

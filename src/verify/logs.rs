@@ -78,7 +78,7 @@ pub(super) fn walk(
             fruitless.bytes = read_piece(&part, piece, fruitless.bytes, objects, visit)?;
         }
     }
-    Ok(())
+    objects.ensure_had_room()
 }
 
 /// Reads what stands in a root itself, and keeps its references for later; returns how many.

@@ -63,6 +63,11 @@ impl<'a, 'c> Reached<'a, 'c> {
         }
     }
 
+    /// Ends the second reading.
+    pub(super) fn finish(self) -> Result<()> {
+        self.lists.ensure_had_room()
+    }
+
     fn file(&mut self, part: &Part, entry: &Entry, contents: &FileContents) -> Result<()> {
         let key = contents_key(contents, &mut self.text);
         let mut file = DamagedFile {

@@ -106,6 +106,30 @@ fn a_disk_without_room_for_local_state_does_not_fail_a_snapshot_that_exists() {
 }
 
 #[test]
+fn no_room_for_temporary_files_is_not_told_as_damage_nor_remembered() {
+    let place = place();
+    place.succeed(["backup", "--dest=store", "--localdb=state", "src"]);
+    let ended = on_a_small_disk(
+        &place,
+        "head -c 2000000 /dev/zero >full/ballast 2>/dev/null
+        export TMPDIR=$PWD/full; sha1sum state/localdb.sqlite state/statcache >before
+        pileus verify --dest=store --level=objects; echo $?
+        pileus rebuild --dest=store --localdb=state 2>last; echo $?; tail -n 1 last >&2
+        sha1sum --quiet --check before
+        unset TMPDIR; pileus verify --dest=store --level=files; echo $?",
+    );
+    assert_eq!(ended.stdout, "1\n1\n0\n", "{ended:?}");
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{ended:?}");
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.contains("/full (TMPDIR says where): No space")),
+        "{ended:?}"
+    );
+}
+
+#[test]
 fn a_second_run_that_finds_the_lock_held_says_who_holds_it() {
     let place = place();
     place.sh("head -c 5000000 /dev/urandom >src/random");

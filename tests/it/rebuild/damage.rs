@@ -64,6 +64,19 @@ fn what_a_damaged_segment_had_is_stored_again_after_a_deep_rebuild() {
 }
 
 #[test]
+fn a_wrong_byte_that_only_the_sums_tell_is_damage_to_a_deep_rebuild() {
+    let mut nights = three_nights();
+    let lost = segments(&nights, "data").remove(0);
+    let path = nights.place.join(&lost);
+    let mut bytes = fs::read(&path).expect("is read");
+    // In the contents of a file, so the segment can be read to its end as before.
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).expect("is written");
+    heals(&mut nights, &["--deep"], id(&lost));
+}
+
+#[test]
 fn files_whose_entries_are_lost_are_read_again() {
     let mut nights = three_nights();
     let lost = segments(&nights, "metadata").pop().expect("there is one");
@@ -113,12 +126,16 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
     let nights = three_nights();
     let before = nights.sql(".dump");
     let place = &nights.place;
-    let failing: [(&str, &[&str]); 4] = [
+    let failing: [(&str, &[&str]); 5] = [
         ("--dest=nowhere", &["cannot open nowhere"]),
         ("--dest=tree", &["no snapshot in tree"]),
         (
             "--dest=store --scheme=q",
             &["no snapshot of scheme q in store"],
+        ),
+        (
+            "--dest=tree/sub --scheme=",
+            &["no snapshot without a scheme in tree/sub"],
         ),
         ("--dest=store --jobs=0", &["--jobs=0"]),
     ];
@@ -141,5 +158,10 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
     place.sh("sed -i s/tar$/tar.foo/ bad/*.sha1sums");
     let ended = place.run(["rebuild", "--dest=bad", "--localdb=store"]);
     ended.assert_one_line(1, &["--unfilter=COMMAND"]);
+    let undone_wrongly = ["rebuild", "--dest=bad", "--localdb=store", "--unfilter=cat"];
+    let ended = place.run(undone_wrongly);
+    let last = ended.stderr.lines().last().unwrap_or_default();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(last.contains("see that --unfilter is"), "{ended:?}");
     assert_eq!(nights.sql(".dump"), before);
 }
