@@ -11,6 +11,7 @@ use super::segments::Segments;
 use super::tally::GroupTotals;
 use crate::format::object_ref::{ObjectId, ObjectRef, SegmentId, Slice};
 use crate::format::segment_group::SegmentGroup;
+use crate::format::sums::FileSum;
 use crate::local::database::{BlockDigest, Database};
 use crate::local::signature::Signature;
 use crate::store::filter::{Codec, Filter};
@@ -100,6 +101,11 @@ impl<'r> BlockSink<'r> {
     /// Tells whether a segment of an earlier run may be referred to.
     pub(super) fn usable(&mut self, id: SegmentId) -> Result<bool> {
         self.segments.usable(&self.database, id)
+    }
+
+    /// Makes sure that segments of earlier runs, which a snapshot is to refer to, are in the store still.
+    pub(super) fn ensure_still_there(&self, sums: &[FileSum]) -> Result<()> {
+        self.segments.ensure_still_there(sums)
     }
 
     /// Looks for a block in the store.

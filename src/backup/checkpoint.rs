@@ -117,7 +117,9 @@ impl Run<'_> {
     ) -> Result<SnapshotName> {
         let database = self.sink.database();
         let segments: Vec<_> = uses.keys().copied().collect();
-        let sums = sums::encode(&file_sums(database, &segments)?);
+        let sums = file_sums(database, &segments)?;
+        self.sink.ensure_still_there(&sums)?;
+        let sums = sums::encode(&sums);
         let written = self.sink.written().total();
         let totals = Totals {
             entries: self.entries.total(),

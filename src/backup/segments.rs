@@ -1,20 +1,23 @@
 //! Which segments of earlier runs this run may refer to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
 use crate::format::object_ref::SegmentId;
+use crate::format::sums::FileSum;
 use crate::local::database::{Database, KnownSegment};
 use crate::store::dir::StoreDir;
 use crate::store::expected::segment_of_file;
 
-/// Remembers for each segment that came up whether it may be referred to; 40 bytes for each.
+/// Remembers for each segment that came up whether it may be referred to; some 60 bytes for each.
 pub(super) struct Segments {
     store: Arc<StoreDir>,
     usable: HashMap<SegmentId, bool>,
+    /// Those that this run writes.
+    own: HashSet<SegmentId>,
 }
 
 impl Segments {
@@ -22,12 +25,30 @@ impl Segments {
         Self {
             store,
             usable: HashMap::new(),
+            own: HashSet::new(),
         }
     }
 
     /// Takes note of a segment that this run writes.
     pub(super) fn add_own(&mut self, id: SegmentId) {
         self.usable.insert(id, true);
+        self.own.insert(id);
+    }
+
+    /// Makes sure that segments of earlier runs are in the store still, now that a snapshot is to refer to them. Where several
+    /// machines use one store, what one of them prunes is guarded by no lock of the other.
+    pub(super) fn ensure_still_there(&self, sums: &[FileSum]) -> Result<()> {
+        let is_own = |id| self.own.contains(&id);
+        for FileSum { file, .. } in sums {
+            if !segment_of_file(Path::new(file)).is_some_and(is_own) && !self.store.has(file)? {
+                bail!(
+                    "{file} went from {} while this run referred to it, so there is no snapshot: something else prunes there; run it \
+                     again",
+                    self.store.path().display()
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Tells whether a segment may be referred to: not if it has expired, or if the database does not know it.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{PLAIN, lose, three_nights};
-use crate::harness::{Ended, Place};
+use crate::harness::{Ended, HeldRun, Place};
 use crate::increments::nights::{Nights, number};
 
 /// Returns the files of the segments of this group, the largest first.
@@ -95,6 +95,53 @@ fn a_snapshot_whose_sums_are_damaged_vouches_for_nothing() {
         .expect("begins so")
         .to_owned();
     heals(&mut nights, &[], &name);
+}
+
+#[test]
+fn a_segment_that_another_machine_prunes_during_the_run_is_not_referred_to() {
+    let place = Place::new();
+    place.sh("mkdir one two; head -c 300000 /dev/urandom >one/shared; echo x >one/x");
+    let one = [
+        "backup",
+        "--dest=store",
+        "--localdb=l1",
+        "--scheme=one",
+        "one",
+    ];
+    place.succeed(one);
+    place.sh("mv one/shared two/shared; head -c 90000 /dev/urandom >two/zz; sleep 1");
+    place.succeed(one);
+    place.succeed(["rebuild", "--dest=store", "--localdb=l2", "--deep"]);
+    let run = HeldRun::start(&place, &["--localdb=l2", "--scheme=two", "two"]);
+    let prune = [
+        "prune",
+        "--dest=store",
+        "--localdb=l1",
+        "--scheme=one",
+        "--keep-last=1",
+    ];
+    place.succeed(prune);
+    let ended = run.finish();
+    ended.assert_one_line(
+        1,
+        &["went from store", "there is no snapshot", "run it again"],
+    );
+    assert!(
+        !place
+            .succeed(["list", "--dest=store"])
+            .stdout
+            .contains("two-")
+    );
+    place.succeed([
+        "backup",
+        "--dest=store",
+        "--localdb=l2",
+        "--scheme=two",
+        "two",
+    ]);
+    place.succeed(["verify", "--dest=store", "--level=files"]);
+    place.succeed(["restore", "--dest=store", "--scheme=two", "--target=back"]);
+    place.sh("diff -r two back/two");
 }
 
 #[test]
