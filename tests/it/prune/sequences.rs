@@ -310,7 +310,9 @@ impl World {
     fn prune_options(&self, with_local: bool) -> PruneOptions {
         PruneOptions {
             store: self.path("store"),
-            local: Some(self.path("state")).filter(|_| with_local),
+            // A rebuilding that died at once after a loss has left none.
+            local: Some(self.path("state"))
+                .filter(|state| with_local && state.join("localdb.sqlite").exists()),
             scheme: None,
             rules: Rules::of_local_days(),
             pin: Vec::new(),
