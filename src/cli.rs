@@ -188,7 +188,7 @@ fn choose(which: &Which, catalog: &Catalog) -> anyhow::Result<SnapshotName> {
     snapshot::choose(
         catalog,
         &which.snapshot,
-        which.scheme.as_deref(),
+        which.stored.scheme.as_deref(),
         Timestamp::now(),
     )
 }
@@ -197,7 +197,7 @@ fn choose(which: &Which, catalog: &Catalog) -> anyhow::Result<SnapshotName> {
 fn open_snapshot(which: &Which, catalog: &Catalog) -> anyhow::Result<(SnapshotName, Descriptor)> {
     let name = choose(which, catalog)?;
     let descriptor = snapshot::open(catalog, &name, None)?;
-    catalog.ensure_readable(&descriptor.segments, which.unfilter.as_deref())?;
+    catalog.ensure_readable(&descriptor.segments, which.stored.unfilter.as_deref())?;
     Ok((name, descriptor))
 }
 

@@ -21,9 +21,9 @@ pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
         ));
     }
     let of = &arguments.which;
-    let catalog = Catalog::open(&of.dest)?;
+    let catalog = Catalog::open(&of.stored.dest)?;
     let (name, descriptor) = super::open_snapshot(of, &catalog)?;
-    let mut objects = ObjectCache::new(&catalog, of.unfilter.as_deref())?;
+    let mut objects = ObjectCache::new(&catalog, of.stored.unfilter.as_deref())?;
     let entry = find(
         &path,
         MetadataLogReader::new(&mut objects, descriptor.root),

@@ -22,9 +22,9 @@ use crate::console::{Console, json_text};
 pub(crate) fn run(arguments: &Diff, console: &Console) -> Result<u8, Failure> {
     let only = super::entry_paths(&arguments.only)?;
     let excluded = Pattern::all(&arguments.exclude).map_err(Failure::Usage)?;
-    let catalog = Catalog::open(&arguments.dest)?;
+    let catalog = Catalog::open(&arguments.stored.dest)?;
     let choose = |wanted: &str| {
-        let scheme = arguments.scheme.as_deref();
+        let scheme = arguments.stored.scheme.as_deref();
         snapshot::choose(&catalog, wanted, scheme, Timestamp::now())
     };
     let old = choose(&arguments.old)?;
@@ -36,12 +36,12 @@ pub(crate) fn run(arguments: &Diff, console: &Console) -> Result<u8, Failure> {
         },
     };
     let options = DiffOptions {
-        store: arguments.dest.clone(),
+        store: arguments.stored.dest.clone(),
         old,
         new,
         only,
         excluded,
-        unfilter: arguments.unfilter.clone(),
+        unfilter: arguments.stored.unfilter.clone(),
     };
     let begun = Instant::now();
     let report = diff::run(&options, console, &mut |difference| {

@@ -24,12 +24,12 @@ pub(crate) fn run(arguments: &Export, console: &Console) -> Result<u8, Failure> 
         ));
     }
     let of = &arguments.which;
-    let catalog = Catalog::open(&of.dest)?;
+    let catalog = Catalog::open(&of.stored.dest)?;
     let options = ExportOptions {
-        store: of.dest.clone(),
+        store: of.stored.dest.clone(),
         snapshot: super::choose(of, &catalog)?,
         paths,
-        unfilter: of.unfilter.clone(),
+        unfilter: of.stored.unfilter.clone(),
     };
     let messages = Messages(console);
     let report = export::run(&options, &messages, &mut |bytes| console.bytes(bytes))?;

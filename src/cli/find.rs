@@ -14,10 +14,10 @@ use crate::console::{Console, json_text};
 /// Prints each path once, and below it a line for each version.
 pub(crate) fn run(arguments: &Find, console: &Console) -> Result<u8, Failure> {
     let options = FindOptions {
-        store: arguments.dest.clone(),
+        store: arguments.stored.dest.clone(),
         patterns: Pattern::all(&arguments.patterns).map_err(Failure::Usage)?,
-        scheme: arguments.scheme.clone(),
-        unfilter: arguments.unfilter.clone(),
+        scheme: arguments.stored.scheme.clone(),
+        unfilter: arguments.stored.unfilter.clone(),
     };
     let begun = Instant::now();
     let mut told: Option<EntryPath> = None;

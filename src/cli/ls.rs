@@ -17,9 +17,9 @@ use crate::console::{Console, json_text};
 pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
     let paths: Vec<_> = super::entry_paths(&arguments.paths)?;
     let of = &arguments.which;
-    let catalog = Catalog::open(&of.dest)?;
+    let catalog = Catalog::open(&of.stored.dest)?;
     let (name, descriptor) = super::open_snapshot(of, &catalog)?;
-    let mut objects = ObjectCache::new(&catalog, of.unfilter.as_deref())?;
+    let mut objects = ObjectCache::new(&catalog, of.stored.unfilter.as_deref())?;
     let mut chosen = Chosen::new(&paths);
     let (mut entries, mut problems) = (0_u64, 0_u64);
     for item in MetadataLogReader::new(&mut objects, descriptor.root) {

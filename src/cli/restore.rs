@@ -15,10 +15,10 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
     let paths = super::entry_paths(&arguments.paths)?;
     let rules = arguments.rules.rules().map_err(Failure::Usage)?;
     let jobs = super::jobs(arguments.jobs.as_deref())?;
-    let catalog = Catalog::open(&arguments.which.dest)?;
+    let catalog = Catalog::open(&arguments.which.stored.dest)?;
     let snapshot = super::choose(&arguments.which, &catalog)?;
     let options = RestoreOptions {
-        store: arguments.which.dest.clone(),
+        store: arguments.which.stored.dest.clone(),
         snapshot,
         target: arguments.target.clone(),
         paths,
@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
         sparse: !arguments.no_sparse,
         jobs,
         verify_signature: arguments.verify_signature.clone(),
-        unfilter: arguments.which.unfilter.clone(),
+        unfilter: arguments.which.stored.unfilter.clone(),
     };
     let begun = Instant::now();
     let report = restore::run(&options, console)?;

@@ -13,10 +13,10 @@ const BAR: u64 = 40;
 /// Prints a row for each snapshot as the store grew, then the sums, then how much of the segments is used.
 pub(crate) fn run(arguments: &Stats, console: &Console) -> Result<u8, Failure> {
     let options = StatsOptions {
-        store: arguments.dest.clone(),
-        scheme: arguments.scheme.clone(),
+        store: arguments.stored.dest.clone(),
+        scheme: arguments.stored.scheme.clone(),
         localdb: arguments.localdb.clone(),
-        unfilter: arguments.unfilter.clone(),
+        unfilter: arguments.stored.unfilter.clone(),
     };
     let mut store_bytes = 0;
     let report = stats::run(&options, console, &mut |stats| {
@@ -47,7 +47,10 @@ pub(crate) fn run(arguments: &Stats, console: &Console) -> Result<u8, Failure> {
         }
     }
     if report.snapshots == 0 {
-        console.tell(&format!("no snapshots in {}", arguments.dest.display()));
+        console.tell(&format!(
+            "no snapshots in {}",
+            arguments.stored.dest.display()
+        ));
     }
     if let Some(utilization) = report.utilization.as_ref().filter(|_| !console.is_json()) {
         for line in histogram(utilization) {

@@ -20,8 +20,8 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
     let level = level(&arguments.level).map_err(Failure::Usage)?;
     let sample = arguments.sample.as_deref().map(sample).transpose();
     let sample = sample.map_err(Failure::Usage)?;
-    let catalog = Catalog::open(&arguments.dest)?;
-    let scheme = arguments.scheme.as_deref();
+    let catalog = Catalog::open(&arguments.stored.dest)?;
+    let scheme = arguments.stored.scheme.as_deref();
     let snapshots = if arguments.snapshot == "all" {
         catalog
             .snapshots()
@@ -40,18 +40,18 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
         let of_scheme = scheme.map_or(String::new(), |s| format!(" of scheme {s}"));
         return Err(anyhow!(
             "there is no snapshot{of_scheme} in {}",
-            arguments.dest.display()
+            arguments.stored.dest.display()
         )
         .into());
     }
     let options = VerifyOptions {
-        store: arguments.dest.clone(),
+        store: arguments.stored.dest.clone(),
         snapshots,
         level,
         sample,
         jobs: super::jobs(None)?.min(JOBS_MAX),
         verify_signature: arguments.verify_signature.clone(),
-        unfilter: arguments.unfilter.clone(),
+        unfilter: arguments.stored.unfilter.clone(),
     };
     let begun = Instant::now();
     let report = verify::run(&options, console)?;

@@ -1,0 +1,117 @@
+//! Commands that look into a store: what they take.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Stored, Which};
+
+/// List the snapshots of a store
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus list --dest=/mnt/backup")]
+pub(crate) struct List {
+    /// Directory of the store
+    #[arg(long, alias = "store", value_name = "DIR")]
+    pub(crate) dest: PathBuf,
+
+    /// Only snapshots of this series
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<String>,
+}
+
+/// List the entries of a snapshot
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus ls -l --dest=/mnt/backup home/user")]
+pub(crate) struct Ls {
+    #[command(flatten)]
+    pub(crate) which: Which,
+
+    /// Show type, mode, owner, size and time
+    #[arg(short, long)]
+    pub(crate) long: bool,
+
+    /// List only these, with all below them [default: everything]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// Print the contents of a file of a snapshot
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus cat --dest=/mnt/backup etc/fstab")]
+pub(crate) struct Cat {
+    #[command(flatten)]
+    pub(crate) which: Which,
+
+    /// The file
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+}
+
+/// Write a snapshot as a tar archive to standard output
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus export --dest=/mnt/backup home/user | tar x -C /tmp/back")]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) which: Which,
+
+    /// Only these, with all below them [default: everything]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// Find every version of paths over all snapshots
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus find --dest=/mnt/backup /home/user/letter.txt")]
+pub(crate) struct Find {
+    #[command(flatten)]
+    pub(crate) stored: Stored,
+
+    /// What to find, as with --exclude of backup: * and ? stop at /, ** does not, a leading / anchors
+    #[arg(value_name = "PATTERN", required = true)]
+    pub(crate) patterns: Vec<OsString>,
+}
+
+/// Tell what changed between two snapshots, or since one on the disk
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus diff --dest=/mnt/backup @3d latest")]
+pub(crate) struct Diff {
+    #[command(flatten)]
+    pub(crate) stored: Stored,
+
+    /// The older snapshot: latest, a name, the beginning of one, or @TIME
+    #[arg(value_name = "A")]
+    pub(crate) old: String,
+
+    /// The newer snapshot [default: the files on the disk]
+    #[arg(value_name = "B")]
+    pub(crate) new: Option<String>,
+
+    /// Where stored paths begin on the disk [default: /]
+    #[arg(long, value_name = "DIR", conflicts_with = "new")]
+    pub(crate) root: Option<PathBuf>,
+
+    /// Read files on the disk even if size and time are those of the snapshot
+    #[arg(long, conflicts_with = "new")]
+    pub(crate) contents: bool,
+
+    /// Compare only this, with all below it
+    #[arg(long, value_name = "PATH")]
+    pub(crate) only: Vec<PathBuf>,
+
+    /// Leave out what matches, as backup does
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<OsString>,
+}
+
+/// Show how large a store is, and how it grew
+#[derive(Debug, Args)]
+#[command(after_help = "Example: pileus stats --dest=/mnt/backup")]
+pub(crate) struct Stats {
+    #[command(flatten)]
+    pub(crate) stored: Stored,
+
+    /// Directory of the local state, which knows how much of each segment is used
+    #[arg(long, value_name = "DIR")]
+    pub(crate) localdb: Option<PathBuf>,
+}
