@@ -31,6 +31,7 @@ mod previous;
 mod progress;
 mod publish;
 mod read;
+mod read_ahead;
 mod recognize;
 mod run;
 mod scan;
@@ -196,7 +197,7 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
     let mut run = Run::start(options, outside, state, surroundings.names)?;
     let walked = match &options.piped {
         Some(piped) => run.back_up_piped(piped),
-        None => look_ahead::scan(scanner, surroundings.clock, &mut run),
+        None => look_ahead::scan(scanner, surroundings.clock, run.reads_all(), &mut run),
     };
     let report = match walked {
         Err(error) if error.is::<run::Interrupted>() => run.interrupt(),

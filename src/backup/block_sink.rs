@@ -108,9 +108,8 @@ impl<'r> BlockSink<'r> {
         self.segments.ensure_still_there(sums)
     }
 
-    /// Looks for a block in the store.
-    pub(super) fn look_up(&mut self, block: &[u8]) -> Result<LookUp> {
-        let digest = BlockDigest::of(block);
+    /// Looks for a block of this identity in the store.
+    pub(super) fn look_up(&mut self, block: &[u8], digest: BlockDigest) -> Result<LookUp> {
         let mut unknown = Unknown {
             digest,
             expired: None,

@@ -98,6 +98,11 @@ impl Chunker {
         self.bytes_read
     }
 
+    /// Counts bytes that were read elsewhere.
+    pub(super) fn count_read(&mut self, bytes: usize) {
+        self.bytes_read += bytes as u64;
+    }
+
     /// Begins a file, of which no more than so many bytes are read.
     pub(super) fn begin(&mut self, bytes_max: u64) -> Reading {
         self.window = 0..0;
@@ -171,7 +176,7 @@ impl Reading {
 }
 
 /// Reads until the buffer is full or the file ends.
-fn fill(file: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+pub(super) fn fill(file: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read(&mut buffer[filled..]) {

@@ -57,7 +57,7 @@ impl OwnerNames {
 }
 
 /// Extended attributes sorted by name, and why some are missing, if so.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct ReadXattrs {
     /// What could be read.
     pub xattrs: Vec<Xattr>,

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use nix::sys::stat::FileStat;
 
 use super::Clock;
+use super::read_ahead::{self, Ahead, ReadAhead};
 use super::run::Interrupted;
 use super::scan::{Called, Met, Scanner, Seen};
 use crate::format::path::EntryPath;
@@ -28,6 +29,10 @@ const BATCH_DIRECTORIES: usize = 16;
 
 /// Batches that wait for the conductor.
 const BATCHES_AHEAD: usize = 4;
+
+/// Bytes of files read ahead after which a batch is handed over. With one batch being filled and one being taken, no more than
+/// six times this, and six of the largest files, wait in memory.
+const BATCH_BYTES: usize = 256 << 10;
 
 /// A path that the scan found, as the conductor gets it.
 #[derive(Clone, Copy)]
@@ -44,6 +49,8 @@ pub(super) struct Found<'s> {
     pub seen: Timestamp,
     /// The rule that took it, if there is one and reasons are asked for.
     pub rule: Option<&'s str>,
+    /// The file as it was read ahead, if it was.
+    pub ahead: Option<Ahead<'s>>,
 }
 
 /// Takes what the scan found, in path order.
@@ -60,6 +67,8 @@ struct Batch {
     paths: Vec<u8>,
     directories: Vec<Arc<OwnedFd>>,
     entries: Vec<BatchEntry>,
+    /// Contents of all files that were read ahead, one after the other.
+    contents: Vec<u8>,
     /// Before the first of them was looked at.
     begun: Timestamp,
 }
@@ -78,17 +87,19 @@ struct BatchFound {
     directory: usize,
     called: Called,
     stat: FileStat,
+    ahead: Option<Box<ReadAhead>>,
 }
 
-/// Scans and hands every path over in order. An error of the visitor ends the scan.
+/// Scans and hands every path over in order, small files with their contents if `reads_all` says that all will be read. An error of the visitor ends the scan.
 pub(super) fn scan(
     scanner: Scanner<'_>,
     clock: &dyn Clock,
+    reads_all: bool,
     visitor: &mut dyn Visitor,
 ) -> Result<()> {
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(BATCHES_AHEAD);
-        let walker = scope.spawn(move || walk(&scanner, clock, &sender));
+        let walker = scope.spawn(move || walk(&scanner, clock, reads_all, &sender));
         let visited = visit_all(&receiver, visitor);
         // The walker notices that nobody listens any more.
         drop(receiver);
@@ -111,6 +122,7 @@ fn visit_all(batches: &Receiver<Batch>, visitor: &mut dyn Visitor) -> Result<()>
                 visitor.pass(&path, reason.unwrap_or_default());
                 continue;
             };
+            let ahead = found.ahead.as_deref();
             visitor.visit(&Found {
                 path: &path,
                 parent: batch.directories[found.directory].as_fd(),
@@ -121,19 +133,26 @@ fn visit_all(batches: &Receiver<Batch>, visitor: &mut dyn Visitor) -> Result<()>
                 stat: found.stat,
                 seen: batch.begun,
                 rule: reason,
+                ahead: ahead.map(|ahead| ahead.in_buffer(&batch.contents)),
             })?;
         }
     }
     Ok(())
 }
 
-fn walk(scanner: &Scanner<'_>, clock: &dyn Clock, sender: &SyncSender<Batch>) -> Result<()> {
+fn walk(
+    scanner: &Scanner<'_>,
+    clock: &dyn Clock,
+    reads_all: bool,
+    sender: &SyncSender<Batch>,
+) -> Result<()> {
     let mut batch = Batch::new(clock.now());
     // Whoever does not listen any more has ended the run, and says why.
     let send = |batch| sender.send(batch).map_err(|_| Interrupted);
     scanner.scan(&mut |met| {
         match met {
-            Met::Seen(seen) => batch.push(seen),
+            Met::Seen(seen) if reads_all => batch.push_and_read(seen, clock),
+            Met::Seen(seen) => batch.push(seen, None),
             Met::LeftOut(path, why) => batch.push_left_out(path, why),
         }
         if batch.is_full() {
@@ -151,11 +170,23 @@ impl Batch {
             paths: Vec::new(),
             directories: Vec::new(),
             entries: Vec::with_capacity(BATCH_PATHS),
+            contents: Vec::new(),
             begun,
         }
     }
 
-    fn push(&mut self, seen: Seen<'_>) {
+    fn push_and_read(&mut self, seen: Seen<'_>, clock: &dyn Clock) {
+        let ahead = match seen.called {
+            Called::ByItsName => {
+                let (parent, name) = (seen.parent.as_fd(), seen.path.split().1);
+                read_ahead::read(parent, name, &seen.stat, &mut self.contents, clock)
+            }
+            Called::Itself => None,
+        };
+        self.push(seen, ahead.map(Box::new));
+    }
+
+    fn push(&mut self, seen: Seen<'_>, ahead: Option<Box<ReadAhead>>) {
         let known = self.directories.last();
         if known.is_none_or(|last| !Arc::ptr_eq(last, seen.parent)) {
             self.directories.push(Arc::clone(seen.parent));
@@ -167,6 +198,7 @@ impl Batch {
                 directory: self.directories.len() - 1,
                 called: seen.called,
                 stat: seen.stat,
+                ahead,
             }),
             reason: seen.rule,
         });
@@ -182,6 +214,8 @@ impl Batch {
     }
 
     fn is_full(&self) -> bool {
-        self.entries.len() >= BATCH_PATHS || self.directories.len() >= BATCH_DIRECTORIES
+        self.entries.len() >= BATCH_PATHS
+            || self.directories.len() >= BATCH_DIRECTORIES
+            || self.contents.len() >= BATCH_BYTES
     }
 }

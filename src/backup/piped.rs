@@ -20,7 +20,6 @@ use super::previous::Previous;
 use super::run::Run;
 use crate::format::path::EntryPath;
 use crate::local::stat_cache::Doubts;
-use crate::monitor::PathStatus;
 
 /// Longest name of a file that a Linux file system takes, in bytes.
 const NAME_BYTES_MAX: usize = 255;
@@ -84,11 +83,7 @@ impl Run<'_> {
         pipe.finish()?;
         self.make_stat(&mut stat, contents.size);
         let entry = describe::piped(&piped.path, &stat, contents, &mut self.owners);
-        let status = match counts.status() {
-            // It has no blocks.
-            PathStatus::Old if counts.old == 0 && version.is_none() => PathStatus::New,
-            status => status,
-        };
+        let status = counts.status(version.is_some());
         let none = ReadXattrs::default();
         self.record(entry, none, &stat, status, Doubts::default())
     }

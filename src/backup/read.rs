@@ -306,13 +306,8 @@ impl Run<'_> {
         let mut entry = describe::regular(path, &open.stat, read.contents, &mut self.owners);
         entry.volatile = volatile;
         let key = describe::stat_key(&open.stat);
-        let status = match visit.counts.status() {
-            // It has no blocks: like a directory, it is told by what it is.
-            PathStatus::Old if visit.counts.old == 0 && visit.old.is_none_or(|o| o.key != key) => {
-                PathStatus::New
-            }
-            status => status,
-        };
+        let is_unchanged = visit.old.is_some_and(|old| old.key == key);
+        let status = visit.counts.status(is_unchanged);
         self.record(entry, xattrs, &open.stat, status, doubts)
     }
 

@@ -157,6 +157,11 @@ impl<'r> Run<'r> {
         })
     }
 
+    /// Tells whether every file will be read, as nothing is known of any.
+    pub(super) fn reads_all(&self) -> bool {
+        !self.log.has_old()
+    }
+
     /// Backs up one path.
     fn back_up(&mut self, found: &Found<'_>) -> Result<()> {
         let before = (self.chunker.bytes_read(), self.safe_bytes);
@@ -177,6 +182,9 @@ impl<'r> Run<'r> {
 
     /// Looks at a path again if the scan saw it before a large file was read. Directories stay what they were when they were listed.
     fn look_again<'f>(&self, found: &Found<'f>) -> Result<Found<'f>, &'static str> {
+        if found.ahead.is_some() {
+            return Ok(*found);
+        }
         let is_recent = self.long_work_ended.is_none_or(|ended| ended < found.seen);
         if is_recent || file_type(&found.stat) == SFlag::S_IFDIR {
             return Ok(*found);
@@ -216,7 +224,10 @@ impl<'r> Run<'r> {
             }
         }
         if file_type(&found.stat) == SFlag::S_IFREG {
-            return self.visit_file(found, old);
+            return match found.ahead {
+                Some(ahead) => self.record_ahead(found, ahead),
+                None => self.visit_file(found, old),
+            };
         }
         let status = match old {
             Some(old) if old.key == key => PathStatus::Old,
@@ -376,7 +387,7 @@ impl Visitor for Run<'_> {
 
 /// Tells whether a file changed in the second before `moment`, at which it was looked at, or later. Only the change time counts:
 /// whatever changes the modification time changes it too, and that one may be set to any day to come.
-fn is_racy_at(stat: &FileStat, moment: Timestamp) -> bool {
+pub(super) fn is_racy_at(stat: &FileStat, moment: Timestamp) -> bool {
     stat.st_ctime >= moment.as_second() - 1
 }
 

@@ -19,11 +19,12 @@ use super::tally::BlockCounts;
 use crate::format::BLOCK_BYTES;
 use crate::format::entry::FileContents;
 use crate::format::object_ref::{DataRef, ObjectId, ObjectRef, Slice};
+use crate::local::database::BlockDigest;
 use crate::local::signature::PAGE_BYTES;
 use crate::metadata_log::OldEntry;
 
 /// Blocks of at least this size can be stored as the difference to an older version, and have page digests for that.
-const SIGNED_BYTES_MIN: usize = 64 << 10;
+pub(super) const SIGNED_BYTES_MIN: usize = 64 << 10;
 
 impl Run<'_> {
     /// Reads a file to the size it had when it was opened and stores its blocks. The inner error is the file's alone; the outer
@@ -99,7 +100,7 @@ impl Run<'_> {
             self.chunker.consume(bytes);
             return Ok(Ok(()));
         }
-        let unknown = match self.sink.look_up(block)? {
+        let unknown = match self.sink.look_up(block, BlockDigest::of(block))? {
             LookUp::Known(object) => {
                 reading.counts.old += 1;
                 previous.pass(object.object);
@@ -120,12 +121,7 @@ impl Run<'_> {
                 return Ok(Ok(()));
             }
         }
-        let count = if unknown.is_expired() {
-            &mut reading.counts.repacked
-        } else {
-            &mut reading.counts.new
-        };
-        *count += 1;
+        reading.counts.add_stored(unknown.is_expired());
         let block = &self.chunker.window()[..bytes];
         let object = self
             .sink
@@ -160,7 +156,7 @@ impl Run<'_> {
                 Span::Literal { .. } => {
                     literals = true;
                     let literal = &self.chunker.window()[at..at + bytes];
-                    match self.sink.look_up(literal)? {
+                    match self.sink.look_up(literal, BlockDigest::of(literal))? {
                         LookUp::Known(object) => object,
                         LookUp::Unknown(unknown) => {
                             self.sink.store(&self.pool, literal, &unknown, PAGE_BYTES)?

@@ -124,7 +124,17 @@ pub(super) struct BlockCounts {
 }
 
 impl BlockCounts {
-    pub(super) fn status(self) -> PathStatus {
+    /// Counts a block that was stored.
+    pub(super) fn add_stored(&mut self, is_repacked: bool) {
+        *if is_repacked {
+            &mut self.repacked
+        } else {
+            &mut self.new
+        } += 1;
+    }
+
+    /// Tells what became of the file; one without blocks is, like a directory, told by whether the last snapshot has it as it is.
+    pub(super) fn status(self, is_unchanged: bool) -> PathStatus {
         match self {
             Self { sub_file: 1.., .. } => PathStatus::SubFile,
             Self {
@@ -135,6 +145,7 @@ impl BlockCounts {
             } => PathStatus::New,
             Self { new: 1.., .. } => PathStatus::Partial,
             Self { repacked: 1.., .. } => PathStatus::Repack,
+            Self { old: 0, .. } if !is_unchanged => PathStatus::New,
             _ => PathStatus::Old,
         }
     }

@@ -11,12 +11,14 @@
 
 mod blocks;
 pub mod look;
+mod recent;
 mod retire;
 mod schema;
 mod segments;
 mod snapshots;
 mod uses;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -27,6 +29,7 @@ use rusqlite::{Connection, ErrorCode};
 use crate::format::object_ref::SegmentId;
 
 pub use blocks::{BlockDigest, KnownBlock};
+use recent::RecentBlocks;
 pub use segments::KnownSegment;
 pub use snapshots::SnapshotSize;
 pub use uses::UsedSegment;
@@ -42,6 +45,8 @@ pub struct Database {
     connection: Connection,
     path: String,
     row_ids: HashMap<SegmentId, i64>,
+    /// Blocks that are not yet in their table.
+    recent: RefCell<RecentBlocks>,
 }
 
 impl Database {
@@ -63,21 +68,25 @@ impl Database {
     }
 
     fn begin(opened: rusqlite::Result<Connection>, path: String) -> Result<Self> {
-        let database = Self {
+        let mut database = Self {
             connection: opened.map_err(|e| explain(e, &path))?,
             path,
             row_ids: HashMap::new(),
+            recent: RefCell::new(RecentBlocks::new(false)),
         };
         // First of all, since setting a mode writes into the file, which may be somebody else's.
         let version = database.version()?;
         database.sql(prepare(&database.connection))?;
         database.migrate_from(version)?;
         database.execute("BEGIN IMMEDIATE")?;
+        let is_empty = !database.has_blocks()?;
+        database.recent = RefCell::new(RecentBlocks::new(is_empty));
         Ok(database)
     }
 
     /// Makes everything that the run added so far durable, and goes on.
     pub fn commit(&self) -> Result<()> {
+        self.settle_blocks()?;
         self.execute("COMMIT; BEGIN IMMEDIATE")
     }
 

@@ -4,11 +4,12 @@ use anyhow::{Context, Result};
 use rusqlite::{OptionalExtension, params};
 
 use super::Database;
+use super::recent::Row;
 use crate::format::object_ref::{ObjectId, SegmentId};
 
 /// The identity of a block: 256 bits of BLAKE3.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct BlockDigest([u8; 32]);
+pub struct BlockDigest(pub(super) [u8; 32]);
 
 impl BlockDigest {
     /// Computes the identity of a block's bytes.
@@ -23,7 +24,8 @@ impl BlockDigest {
 pub struct KnownBlock {
     /// The object that is exactly the block.
     pub object: ObjectId,
-    /// When the block was first stored, in seconds since 1970; unknown for blocks of the oldest databases.
+    /// When the block was first stored, in seconds since 1970; unknown for blocks of the oldest databases, and not told of one that
+    /// this run has just added.
     pub stored: Option<i64>,
     /// The age class of its segment if that has expired: then the object may not be referred to again.
     pub expired: Option<u32>,
@@ -35,6 +37,17 @@ const FIND: &str = "SELECT uuid, sequence, coalesce(block.stored, segment.stored
 impl Database {
     /// Returns where the block of `length` bytes with this identity is, if it is known.
     pub fn find(&self, digest: &BlockDigest, length: u32) -> Result<Option<KnownBlock>> {
+        let recent = self.recent.borrow();
+        if let Some(row) = recent.find(digest).filter(|row| row.length == length) {
+            return Ok(Some(KnownBlock {
+                object: row.object,
+                stored: row.stored,
+                expired: None,
+            }));
+        }
+        if !recent.may_be_in_table(digest) {
+            return Ok(None);
+        }
         let mut statement = self.sql(self.connection.prepare_cached(FIND))?;
         let found = statement.query_row(params![digest.0, length], |row| {
             Ok(KnownBlock {
@@ -58,11 +71,34 @@ impl Database {
         object: ObjectId,
         stored: Option<i64>,
     ) -> Result<()> {
-        let segment = self.row_id(object)?;
+        let row = Row {
+            length,
+            object,
+            segment: self.row_id(object)?,
+            stored,
+        };
+        if self.recent.borrow_mut().add(*digest, row) {
+            self.settle_blocks()?;
+        }
+        Ok(())
+    }
+
+    /// Puts all added blocks into their table.
+    pub(super) fn settle_blocks(&self) -> Result<()> {
         let sql = "INSERT OR REPLACE INTO block (digest, length, segment, sequence, stored) VALUES (?1, ?2, ?3, ?4, ?5)";
         let mut statement = self.sql(self.connection.prepare_cached(sql))?;
-        let row = params![digest.0, length, segment, object.sequence, stored];
-        self.sql(statement.execute(row)).map(drop)
+        for (digest, row) in self.recent.borrow_mut().take() {
+            let sequence = row.object.sequence;
+            let columns = params![digest.0, row.length, row.segment, sequence, row.stored];
+            self.sql(statement.execute(columns))?;
+        }
+        Ok(())
+    }
+
+    /// Tells whether the table has any block.
+    pub(super) fn has_blocks(&self) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM block)";
+        self.sql(self.connection.query_row(sql, [], |row| row.get(0)))
     }
 
     /// Remembers the page digests of an object of `length` bytes, in a segment added before.

@@ -12,6 +12,7 @@ impl Database {
     /// Forgets everything, in the run's transaction: until it is committed, all is as it was.
     pub fn clear(&mut self) -> Result<()> {
         self.row_ids.clear();
+        self.settle_blocks()?;
         self.execute(
             "DELETE FROM segment_use; DELETE FROM snapshot; DELETE FROM signature; DELETE FROM block; DELETE FROM segment",
         )
@@ -21,6 +22,7 @@ impl Database {
     ///
     /// Foreign keys are off meanwhile: for each segment SQLite would search all blocks, which have no index by segment.
     pub fn forget_segments(&self, segments: &[SegmentId]) -> Result<()> {
+        self.settle_blocks()?;
         self.execute(
             "COMMIT; PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE; \
             CREATE TEMP TABLE IF NOT EXISTS forgotten (id INTEGER PRIMARY KEY) STRICT; DELETE FROM forgotten",

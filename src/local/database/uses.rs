@@ -104,6 +104,7 @@ impl Database {
 
     /// Returns for each segment of blocks that were written again when these were stored first, on average.
     fn stored_before(&self) -> Result<HashMap<i64, i64>> {
+        self.settle_blocks()?;
         let sql = "SELECT segment, CAST(avg(block.stored) AS INTEGER) FROM block JOIN segment ON segment.id = segment \
             WHERE block.stored IS NOT NULL AND segment_group LIKE 'compacted-%' GROUP BY segment";
         let mut statement = self.sql(self.connection.prepare_cached(sql))?;

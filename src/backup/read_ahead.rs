@@ -1,0 +1,149 @@
+//! Reads small files ahead of the conductor, in the thread of the scan.
+//!
+//! In a first backup every file is read, so nobody has to be asked before one is opened. Opening, reading and hashing then go on
+//! beside the conductor's work, which is the block index, the metadata log and the tar stream; with a million small files each of
+//! both takes about as long as the other. Once there is a stat cache, only the conductor knows what has to be read, and reads it
+//! itself.
+//!
+//! A file is read ahead only if all is well with it: a regular file with one name, not larger than [`FILE_BYTES_MAX`], that could
+//! be opened, read to its end and did not change meanwhile. Of any other the conductor gets what it gets without this, and
+//! [`super::read`] decides. What was read ahead is recorded as it was, with the stat and the attributes of that moment, which may
+//! be some hundred paths ago.
+
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+
+use anyhow::Result;
+use nix::sys::stat::{FileStat, SFlag};
+
+use super::Clock;
+use super::block_sink::LookUp;
+use super::contents::{self, is_zero};
+use super::describe::{self, ReadXattrs};
+use super::look_ahead::Found;
+use super::run::{Run, is_racy_at};
+use super::scan::file_type;
+use super::store_file::SIGNED_BYTES_MIN;
+use super::tally::BlockCounts;
+use crate::format::checksum::{Algorithm, Checksum};
+use crate::format::entry::FileContents;
+use crate::format::object_ref::DataRef;
+use crate::local::database::BlockDigest;
+use crate::local::stat_cache::Doubts;
+
+/// Larger files are read by the conductor. It bounds what waits: see [`super::look_ahead`].
+pub(super) const FILE_BYTES_MAX: usize = 128 << 10;
+
+/// A small file as it was read.
+pub(super) struct ReadAhead {
+    /// What `fstat` said before the reading.
+    stat: FileStat,
+    /// Whether it could change further without a trace in its times.
+    racy: bool,
+    xattrs: ReadXattrs,
+    checksum: Checksum,
+    digest: BlockDigest,
+    /// Where its bytes are in the buffer that it was read into.
+    range: Range<usize>,
+}
+
+/// A small file as the conductor gets it.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead<'s> {
+    read: &'s ReadAhead,
+    bytes: &'s [u8],
+}
+
+impl ReadAhead {
+    /// Returns the file with its bytes, which are in the buffer that it was read into.
+    pub(super) fn in_buffer<'s>(&'s self, buffer: &'s [u8]) -> Ahead<'s> {
+        Ahead {
+            read: self,
+            bytes: &buffer[self.range.clone()],
+        }
+    }
+}
+
+/// Reads a file to the end of `buffer` if it is small and all is well with it.
+pub(super) fn read(
+    parent: BorrowedFd<'_>,
+    name: &[u8],
+    seen: &FileStat,
+    buffer: &mut Vec<u8>,
+    clock: &dyn Clock,
+) -> Option<ReadAhead> {
+    if file_type(seen) != SFlag::S_IFREG || seen.st_nlink != 1 || small_size(seen).is_none() {
+        return None;
+    }
+    let mut open = contents::open(parent, name).ok()?;
+    let racy = is_racy_at(&open.stat, clock.now());
+    let xattrs = describe::xattrs_of_file(&open.file);
+    let start = buffer.len();
+    let end = start + small_size(&open.stat)?;
+    buffer.resize(end, 0);
+    let is_whole = contents::fill(&mut open.file, &mut buffer[start..])
+        .is_ok_and(|bytes| contents::what_changed(&open, bytes as u64).is_none());
+    if !is_whole {
+        buffer.truncate(start);
+        return None;
+    }
+    Some(ReadAhead {
+        stat: open.stat,
+        racy,
+        xattrs,
+        checksum: Checksum::of(Algorithm::Sha1, &buffer[start..]),
+        digest: BlockDigest::of(&buffer[start..]),
+        range: start..end,
+    })
+}
+
+fn small_size(stat: &FileStat) -> Option<usize> {
+    let size = usize::try_from(stat.st_size).ok()?;
+    (size <= FILE_BYTES_MAX).then_some(size)
+}
+
+impl Run<'_> {
+    /// Stores and records a file that was read ahead.
+    pub(super) fn record_ahead(&mut self, found: &Found<'_>, ahead: Ahead<'_>) -> Result<()> {
+        let ReadAhead { stat, racy, .. } = ahead.read;
+        let mut counts = BlockCounts::default();
+        let contents = FileContents {
+            size: ahead.bytes.len() as u64,
+            checksum: Some(ahead.read.checksum),
+            data: self.store_ahead(ahead, &mut counts)?.into_iter().collect(),
+        };
+        self.chunker.count_read(ahead.bytes.len());
+        let mut entry = describe::regular(found.path, stat, contents, &mut self.owners);
+        entry.volatile = *racy;
+        let status = counts.status(false);
+        let xattrs = ahead.read.xattrs.clone();
+        self.record(entry, xattrs, stat, status, Doubts::default())
+    }
+
+    /// Stores the one block that the file is; none if it is empty.
+    fn store_ahead(
+        &mut self,
+        ahead: Ahead<'_>,
+        counts: &mut BlockCounts,
+    ) -> Result<Option<DataRef>> {
+        let block = ahead.bytes;
+        if block.is_empty() {
+            return Ok(None);
+        }
+        if is_zero(block) {
+            return Ok(Some(DataRef::Zero(block.len() as u64)));
+        }
+        let object = match self.sink.look_up(block, ahead.read.digest)? {
+            LookUp::Known(object) => {
+                counts.old += 1;
+                object
+            }
+            LookUp::Unknown(unknown) => {
+                counts.add_stored(unknown.is_expired());
+                self.sink
+                    .store(&self.pool, block, &unknown, SIGNED_BYTES_MIN)?
+            }
+        };
+        Ok(Some(DataRef::Object(object)))
+    }
+}
