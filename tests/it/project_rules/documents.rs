@@ -182,3 +182,89 @@ fn the_manual_has_every_exit_code_and_no_others() {
     let described: BTreeSet<_> = rows.into_iter().map(|row| row[0].clone()).collect();
     assert_eq!(described, codes);
 }
+
+/// Returns what stands in backticks and what is indented or fenced as code, with continued lines joined and quoted text taken out.
+fn code_of(document: &str) -> Vec<String> {
+    let text = read(document).replace("\\\n", " ");
+    let mut is_fenced = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            is_fenced = !is_fenced;
+        } else if is_fenced || line.starts_with("    ") {
+            found.push(unquoted(line));
+        } else {
+            found.extend(line.split('`').skip(1).step_by(2).map(unquoted));
+        }
+    }
+    found
+}
+
+/// Takes out what stands in quotes: it is for another program, or a pattern.
+fn unquoted(code: &str) -> String {
+    let mut quote = None;
+    let keep = |c: char| {
+        let is_plain = quote.is_none() && c != '"' && c != '\'';
+        match quote {
+            Some(end) if c == end => quote = None,
+            None if !is_plain => quote = Some(c),
+            _ => {}
+        }
+        is_plain.then_some(c)
+    };
+    code.chars().filter_map(keep).collect()
+}
+
+/// Returns the commands of pileus in some code, with the long options of each.
+fn calls(code: &str) -> Vec<(&str, Vec<&str>)> {
+    let starts = code.match_indices("pileus ").filter(|(at, _)| {
+        code[..*at]
+            .chars()
+            .last()
+            .is_none_or(|before| before == ' ' || before == '/')
+    });
+    let call = |(at, name): (usize, &str)| {
+        let call = &code[at + name.len()..];
+        let end = [" -- ", " # ", " | ", "pileus "].into_iter();
+        let end = end.filter_map(|end| call.find(end)).min();
+        let mut words = call[..end.unwrap_or(call.len())].split_whitespace();
+        let command = words.next().unwrap_or_default();
+        let options = words
+            .map(|word| word.trim_matches(['[', ']']))
+            .filter(|word| word.len() > 2 && word.starts_with("--"));
+        let options = options.map(|word| word.split(['=', '[', ']']).next().unwrap_or(word));
+        (command, options.collect())
+    };
+    starts.map(call).collect()
+}
+
+#[test]
+fn every_command_line_of_a_document_names_a_command_and_options_that_are_there() {
+    let place = Place::new();
+    let mut known = std::collections::BTreeMap::new();
+    let mut documents = files_below("docs", ".md");
+    documents.push("README.md".to_owned());
+    let mut count = 0;
+    for document in documents {
+        for code in code_of(&document) {
+            for (command, named) in calls(&code) {
+                let is_word = command.len() > 1 && command.chars().all(|c| c.is_ascii_lowercase());
+                if !is_word {
+                    continue;
+                }
+                let ended = || place.run([command, "--help"]);
+                let options = known
+                    .entry(command.to_owned())
+                    .or_insert_with(|| (ended().code == Some(0)).then(|| options(&place, command)));
+                let options = options.as_ref();
+                let options = options.unwrap_or_else(|| panic!("{document}: {code}: {command}"));
+                for option in named {
+                    let is_there = options.contains(option) || option == "--help";
+                    assert!(is_there, "{document}: {code}: {option}");
+                }
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 100, "only {count} command lines were found");
+}
