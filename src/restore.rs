@@ -366,8 +366,9 @@ impl<'t> Restorer<'t> {
             .linked_inodes
             .lock()
             .expect("no worker panicked while it held the lock");
+        let mut spool = plan.spool.reader();
         for &(place, first) in &plan.links {
-            let ((path, work), (first, _)) = (plan.spool.path(place)?, plan.spool.path(first)?);
+            let ((path, work), (first, _)) = (spool.path(place)?, spool.path(first)?);
             let Some(expected) = inodes.get(&first) else {
                 self.problem(
                     path.as_bytes(),
@@ -400,8 +401,9 @@ impl<'t> Restorer<'t> {
     /// Gives directories their attributes, the deepest first: making anything in one changes its times.
     fn finish_directories(&self, plan: &Plan) -> Result<()> {
         let mut cursor = DirCursor::new(self.target);
+        let mut spool = plan.spool.reader();
         for &place in plan.directories.iter().rev() {
-            let (entry, _) = plan.spool.entry(place)?;
+            let (entry, _) = spool.entry(place)?;
             let (parent, name) = entry.path.split();
             match cursor.enter(parent) {
                 Ok(parent) => {

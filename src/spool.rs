@@ -13,6 +13,12 @@ use anyhow::{Context, Result};
 /// Where something lies in a spool.
 pub type Place = u64;
 
+/// Bytes that a reader who goes forward reads at once.
+const WINDOW_BYTES: usize = 32 << 10;
+
+/// Bytes that a reader who jumps reads at once: most of what is kept is shorter.
+const JUMP_BYTES: usize = 512;
+
 /// Bytes that are gathered before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -67,13 +73,18 @@ impl Spool {
 
     /// Returns bytes that were added; what was added in one call lies together.
     pub fn bytes(&self, place: Place, count: u32) -> Result<Vec<u8>> {
-        let count = count as usize;
+        self.bytes_up_to(place, count as usize, count as usize)
+    }
+
+    /// Returns at least `count` bytes that were added in one call, and what follows if it comes from the same read.
+    fn bytes_up_to(&self, place: Place, count: usize, count_max: usize) -> Result<Vec<u8>> {
         if let Some(at) = place.checked_sub(self.written) {
             let at = usize::try_from(at).context("no such place in a temporary file")?;
             let found = self.buffer.get(at..at + count);
             return Ok(found.context("no such place in a temporary file")?.to_vec());
         }
-        let mut bytes = vec![0; count];
+        let on_disk = usize::try_from(self.written - place).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; count_max.min(on_disk).max(count)];
         self.file
             .read_exact_at(&mut bytes, place)
             .with_context(|| {
@@ -93,6 +104,44 @@ impl Spool {
     }
 }
 
+/// Reads a spool through a window of its own, so that going forward, in steps that may be wide, takes few system calls.
+pub struct Reader<'s> {
+    spool: &'s Spool,
+    /// Where the window begins.
+    start: Place,
+    window: Vec<u8>,
+}
+
+impl<'s> Reader<'s> {
+    /// Starts at the beginning of a spool to which nothing is added any more.
+    #[must_use]
+    pub fn new(spool: &'s Spool) -> Self {
+        Self {
+            spool,
+            start: 0,
+            window: Vec::new(),
+        }
+    }
+
+    /// Returns bytes that were added in one call.
+    pub fn bytes(&mut self, place: Place, count: u32) -> Result<&[u8]> {
+        let count = count as usize;
+        let at = |start: Place| usize::try_from(place.checked_sub(start)?).ok();
+        let in_window = at(self.start).filter(|at| at + count <= self.window.len());
+        let at = if let Some(at) = in_window {
+            at
+        } else {
+            let is_forward =
+                at(self.start).is_some_and(|at| at <= self.window.len() + WINDOW_BYTES);
+            let wanted = if is_forward { WINDOW_BYTES } else { JUMP_BYTES };
+            self.window = self.spool.bytes_up_to(place, count, wanted.max(count))?;
+            self.start = place;
+            0
+        };
+        Ok(&self.window[at..at + count])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,5 +158,29 @@ mod tests {
         for (n, place) in (0..).zip(places) {
             assert_eq!(spool.sized(place).expect("is read"), text(n));
         }
+    }
+
+    #[test]
+    fn a_reader_finds_the_same_in_any_order() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut spool = Spool::create(dir.path()).expect("is made");
+        let text = |n: u32| n.to_le_bytes().repeat(1 + n as usize % 700);
+        let mut all: Vec<_> = (0..2000)
+            .map(|n| (n, spool.add(&[&text(n)]).expect("is added")))
+            .collect();
+        let mut reader = Reader::new(&spool);
+        let mut check = |all: &[(u32, Place)]| {
+            for &(n, place) in all {
+                let count = u32::try_from(text(n).len()).expect("is short");
+                assert_eq!(reader.bytes(place, count).expect("is read"), text(n));
+            }
+        };
+        check(&all);
+        all.reverse();
+        check(&all);
+        all.sort_by_key(|(n, _)| n.wrapping_mul(2_654_435_761));
+        check(&all);
+        let past_the_end = spool.written + spool.buffer.len() as u64;
+        assert!(reader.bytes(past_the_end, 1).is_err());
     }
 }

@@ -76,7 +76,7 @@ impl Attributes {
 
     /// Sets everything that can be set and returns a sentence for each thing that could not, none if all is well.
     ///
-    /// Works on `file` if there is one (any descriptor of it, `O_PATH` included), else on `name` in `parent`.
+    /// Works on `file` if there is one (a descriptor that is open for reading or writing), else on `name` in `parent`.
     pub(crate) fn apply(
         &self,
         parent: BorrowedFd<'_>,
@@ -86,9 +86,9 @@ impl Attributes {
     ) -> Vec<String> {
         let mut problems = Vec::new();
         let outcome = match file {
-            Some(fd) => self.apply_to(fd, entry, &mut problems),
+            Some(fd) => self.apply_to(&Subject::open(fd), entry, &mut problems),
             None => target::pin(parent, name)
-                .and_then(|fd| self.apply_to(fd.as_fd(), entry, &mut problems)),
+                .and_then(|fd| self.apply_to(&Subject::pinned(fd.as_fd()), entry, &mut problems)),
         };
         if let Err(e) = outcome {
             problems.push(format!("cannot reach it to set its attributes: {e}"));
@@ -103,11 +103,10 @@ impl Attributes {
 
     fn apply_to(
         &self,
-        fd: BorrowedFd<'_>,
+        subject: &Subject<'_>,
         entry: &Entry,
         problems: &mut Vec<String>,
     ) -> io::Result<()> {
-        let subject = Subject::new(fd)?;
         let found = subject.stat()?;
         if target::file_type(&found) != file_type(&entry.kind) {
             problems.push(
@@ -115,10 +114,10 @@ impl Attributes {
             );
             return Ok(());
         }
-        let allowed = self.set_owner(&subject, found, entry, problems)?;
+        let allowed = self.set_owner(subject, found, entry, problems)?;
         let mode = entry.mode & allowed;
         if self.policy.xattrs {
-            self.set_xattrs(&subject, entry, allowed & SET_USER_ID != 0, problems);
+            self.set_xattrs(subject, entry, allowed & SET_USER_ID != 0, problems);
         }
         // Linux has no mode of symbolic links.
         if !matches!(entry.kind, EntryKind::Symlink { .. })
@@ -126,7 +125,7 @@ impl Attributes {
         {
             problems.push(format!("cannot set mode {mode:04o}: {e}"));
         }
-        set_mtime(&subject, entry.mtime, problems)
+        set_mtime(subject, entry.mtime, problems)
     }
 
     /// Sets the owner as far as the policy wants and allows it, and returns the mode bits that may be set now.

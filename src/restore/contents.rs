@@ -41,19 +41,7 @@ impl Opened {
         path: &EntryPath,
         work: Work,
     ) -> Result<Self, String> {
-        let temporary = temporary_name(place, work);
-        let (parent, name) = path.split();
-        let name = temporary.as_deref().unwrap_or(name);
-        let made = cursor
-            .enter(parent)
-            .and_then(|parent| target::create_file(parent, name));
-        let file = made.map_err(|error| format!("cannot be made: {error}"))?;
-        let opened = Self {
-            file,
-            path: path.clone(),
-            work,
-            temporary,
-        };
+        let opened = Self::create_empty(cursor, place, path, work)?;
         if let Err(error) = opened.set_length(restorer.options.sparse) {
             opened.remove(cursor);
             return Err(format!(
@@ -62,6 +50,42 @@ impl Opened {
             ));
         }
         Ok(opened)
+    }
+
+    /// Makes a file of its full length; without contents, unless these are written in one call, which gives it its length.
+    pub(crate) fn create_with(
+        restorer: &Restorer<'_>,
+        cursor: &mut DirCursor<'_>,
+        place: Place,
+        path: &EntryPath,
+        work: Work,
+        bytes: &[u8],
+    ) -> Result<Self, String> {
+        if bytes.len() as u64 == work.size && bytes.len() < 2 * HOLE_BYTES {
+            Self::create_empty(cursor, place, path, work)
+        } else {
+            Self::create(restorer, cursor, place, path, work)
+        }
+    }
+
+    fn create_empty(
+        cursor: &mut DirCursor<'_>,
+        place: Place,
+        path: &EntryPath,
+        work: Work,
+    ) -> Result<Self, String> {
+        let temporary = temporary_name(place, work);
+        let (parent, name) = path.split();
+        let name = temporary.as_deref().unwrap_or(name);
+        let made = cursor
+            .enter(parent)
+            .and_then(|parent| target::create_file(parent, name));
+        Ok(Self {
+            file: made.map_err(|error| format!("cannot be made: {error}"))?,
+            path: path.clone(),
+            work,
+            temporary,
+        })
     }
 
     /// Opens a file again that this restore made: same name, and still the same inode.

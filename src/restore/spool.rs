@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use crate::format::entry::Entry;
 use crate::format::path::EntryPath;
 use crate::format::stanza::Stanza;
-use crate::spool;
 pub(crate) use crate::spool::Place;
+use crate::spool::{self, Reader};
 
 /// What a file's writer has to know besides its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +34,13 @@ pub(crate) struct SpoolWriter {
     stanza: Vec<u8>,
 }
 
-/// Gives entries back by place; shared by all workers.
+/// Keeps entries for all workers.
 pub(crate) struct Spool {
     spool: spool::Spool,
 }
+
+/// Gives entries back by place, to one worker.
+pub(crate) struct SpoolReader<'s>(Reader<'s>);
 
 impl Work {
     /// What is to be known of an entry without contents of its own.
@@ -82,19 +85,24 @@ impl SpoolWriter {
 }
 
 impl Spool {
+    /// Starts to give entries back.
+    pub(crate) fn reader(&self) -> SpoolReader<'_> {
+        SpoolReader(Reader::new(&self.spool))
+    }
+}
+
+impl SpoolReader<'_> {
     /// Returns the path of an entry and what its writer has to know.
-    pub(crate) fn path(&self, place: Place) -> Result<(EntryPath, Work)> {
+    pub(crate) fn path(&mut self, place: Place) -> Result<(EntryPath, Work)> {
         let (path_bytes, _, work) = self.header(place)?;
-        let path = self
-            .spool
-            .bytes(place + u64::from(HEADER_BYTES), path_bytes)?;
-        Ok((EntryPath::new(path)?, work))
+        let path = self.0.bytes(place + u64::from(HEADER_BYTES), path_bytes)?;
+        Ok((EntryPath::new(path.to_vec())?, work))
     }
 
     /// Returns an entry.
-    pub(crate) fn entry(&self, place: Place) -> Result<(Entry, Work)> {
+    pub(crate) fn entry(&mut self, place: Place) -> Result<(Entry, Work)> {
         let (path_bytes, stanza_bytes, work) = self.header(place)?;
-        let text = self.spool.bytes(
+        let text = self.0.bytes(
             place + u64::from(HEADER_BYTES) + u64::from(path_bytes),
             stanza_bytes,
         )?;
@@ -102,8 +110,8 @@ impl Spool {
         Ok((Entry::from_stanza(&stanza)?, work))
     }
 
-    fn header(&self, place: Place) -> Result<(u32, u32, Work)> {
-        let header = self.spool.bytes(place, HEADER_BYTES)?;
+    fn header(&mut self, place: Place) -> Result<(u32, u32, Work)> {
+        let header = self.0.bytes(place, HEADER_BYTES)?;
         let number =
             |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("four bytes"));
         let size = u64::from_le_bytes(header[12..20].try_into().expect("eight bytes"));

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use super::Restorer;
 use super::contents::{Opened, compare};
-use super::spool::{Place, Spool, Work};
+use super::spool::{Place, Spool, SpoolReader, Work};
 use super::target::DirCursor;
 use super::tasks::Task;
 use crate::file_reader::{self, Part};
@@ -82,7 +82,7 @@ struct Progress {
 /// Restores batches, one at a time.
 pub(crate) struct Worker<'r, 't> {
     restorer: &'r Restorer<'t>,
-    spool: &'r Spool,
+    spool: SpoolReader<'r>,
     catalog: &'r Catalog,
     unfinished: &'r Unfinished,
     cursor: DirCursor<'t>,
@@ -101,7 +101,7 @@ impl<'r, 't> Worker<'r, 't> {
     ) -> Self {
         Self {
             restorer,
-            spool,
+            spool: spool.reader(),
             catalog,
             unfinished,
             cursor: DirCursor::new(restorer.target),
@@ -244,12 +244,13 @@ impl<'r, 't> Worker<'r, 't> {
         {
             compare(&wanted, &Checksum::of(wanted.algorithm(), bytes))?;
         }
-        let opened = Opened::create(
+        let opened = Opened::create_with(
             self.restorer,
             &mut self.cursor,
             task.file,
             &entry.path,
             work,
+            bytes,
         )?;
         let written = opened
             .write(task.offset, bytes, self.restorer.options.sparse)
@@ -388,7 +389,7 @@ pub(crate) fn restore_sequentially(
     place: Place,
     objects: &mut ObjectCache<'_>,
 ) -> Result<()> {
-    let (entry, work) = spool.entry(place)?;
+    let (entry, work) = spool.reader().entry(place)?;
     let EntryKind::File(contents) = &entry.kind else {
         return Err(anyhow!("an entry that is no file was kept for later"));
     };

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, fcntl};
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{self as sys_stat, FchmodatFlags, FileStat, Mode, UtimensatFlags};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat};
@@ -26,10 +26,16 @@ pub(super) struct Subject<'f> {
 }
 
 impl<'f> Subject<'f> {
-    pub(super) fn new(fd: BorrowedFd<'f>) -> io::Result<Self> {
-        let pinned = fcntl(fd, FcntlArg::F_GETFL)? & OFlag::O_PATH.bits() != 0;
-        let proc_path = pinned.then(|| format!("/proc/self/fd/{}", fd.as_raw_fd()).into());
-        Ok(Self { fd, proc_path })
+    /// Makes a subject of a descriptor that is open for reading or writing.
+    pub(super) fn open(fd: BorrowedFd<'f>) -> Self {
+        let proc_path = None;
+        Self { fd, proc_path }
+    }
+
+    /// Makes a subject of a descriptor that only pins a file.
+    pub(super) fn pinned(fd: BorrowedFd<'f>) -> Self {
+        let proc_path = Some(format!("/proc/self/fd/{}", fd.as_raw_fd()).into());
+        Self { fd, proc_path }
     }
 
     pub(super) fn stat(&self) -> io::Result<FileStat> {
