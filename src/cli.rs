@@ -24,7 +24,7 @@ mod piping;
 mod prune;
 mod rebuild;
 mod restore;
-pub(crate) mod size;
+
 mod stats;
 mod verify;
 
@@ -40,6 +40,7 @@ use pileus::format::descriptor::Descriptor;
 use pileus::format::path::EntryPath;
 use pileus::format::snapshot_name::SnapshotName;
 use pileus::local::lock::Locked;
+pub(crate) use pileus::size;
 use pileus::snapshot;
 use pileus::store::catalog::Catalog;
 

@@ -19,6 +19,39 @@ pub struct SegmentUtilization {
     pub used_bytes: u64,
 }
 
+/// Number of classes of utilization: 0 to 9 %, and so on; the last one has 100 % too.
+pub const CLASSES: usize = 10;
+
+/// How much of the segments is used, by tenths.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Utilization {
+    /// Number and length of the segment files of each class.
+    pub classes: [(u64, u64); CLASSES],
+    /// Length of all objects.
+    pub data_bytes: u64,
+    /// What is used of it.
+    pub used_bytes: u64,
+}
+
+/// Adds up what the database in `directory` knows of all complete segments.
+pub fn utilization(directory: &Path) -> Result<Utilization> {
+    let mut found = Utilization::default();
+    read(directory, |segment| found.add(segment))?;
+    Ok(found)
+}
+
+impl Utilization {
+    fn add(&mut self, segment: SegmentUtilization) {
+        let used = segment.used_bytes.min(segment.data_bytes);
+        let tenth = u128::from(used) * CLASSES as u128 / u128::from(segment.data_bytes.max(1));
+        let class = usize::try_from(tenth).unwrap_or(CLASSES).min(CLASSES - 1);
+        self.classes[class].0 += 1;
+        self.classes[class].1 = self.classes[class].1.saturating_add(segment.disk_bytes);
+        self.data_bytes = self.data_bytes.saturating_add(segment.data_bytes);
+        self.used_bytes = self.used_bytes.saturating_add(used);
+    }
+}
+
 /// Reads what the database in `directory` knows of all complete segments; `take` gets each.
 pub fn read(directory: &Path, mut take: impl FnMut(SegmentUtilization)) -> Result<()> {
     let path = directory.join(FILE_NAME);
