@@ -23,6 +23,9 @@ mod outcome;
 mod piping;
 mod prune;
 mod rebuild;
+mod remembering;
+mod replacing;
+mod report;
 mod restore;
 
 mod stats;
@@ -134,6 +137,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Find(find) => find::run(find, &console),
         Command::Diff(diff) => diff::run(diff, &console),
         Command::Stats(stats) => stats::run(stats, &console),
+        Command::Report(report) => report::run(report, &console),
         Command::Verify(verify) => verify::run(verify, &console),
         Command::Prune(prune) => prune::run(prune, &console),
         Command::Clean(clean) => clean::run(clean, &console),

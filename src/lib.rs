@@ -20,6 +20,7 @@ pub mod monitor;
 pub mod pattern;
 pub mod prune;
 pub mod rebuild;
+pub mod report;
 pub mod restore;
 pub mod rules;
 pub mod size;

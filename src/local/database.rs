@@ -12,6 +12,7 @@
 mod blocks;
 pub mod look;
 mod retire;
+mod runs;
 mod schema;
 mod segments;
 mod snapshots;
@@ -27,6 +28,7 @@ use rusqlite::{Connection, ErrorCode};
 use crate::format::object_ref::SegmentId;
 
 pub use blocks::{BlockDigest, KnownBlock};
+pub use runs::{RUNS_MAX, RunRecord, TOLD_MAX, remember};
 pub use segments::KnownSegment;
 pub use snapshots::SnapshotSize;
 pub use uses::UsedSegment;

@@ -1,12 +1,14 @@
-//! How much of each segment snapshots use, for whoever only looks: the database is opened for reading, beside a backup that may be running.
+//! How much of each segment snapshots use, and how backups ended, for whoever only looks: the database is opened for reading, beside a backup that may be running.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use rusqlite::{Connection, OpenFlags};
 
+use super::runs::{self, RunRecord};
 use super::uses::most_used;
 use super::{FILE_NAME, explain, schema};
+use crate::format::snapshot_name::SnapshotName;
 
 /// A segment with what is used of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +56,7 @@ impl Utilization {
 
 /// Reads what the database in `directory` knows of all complete segments; `take` gets each.
 pub fn read(directory: &Path, mut take: impl FnMut(SegmentUtilization)) -> Result<()> {
-    let path = directory.join(FILE_NAME);
-    let shown = path.display().to_string();
-    if !path.is_file() {
-        bail!("there is no {FILE_NAME} in {}", directory.display());
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
-        Connection::open_with_flags(&path, flags).map_err(|error| explain(error, &shown))?;
-    schema::ensure_current(&connection, &shown)?;
+    let (connection, shown) = open(directory)?;
     let sql = "SELECT data_bytes, disk_bytes, id FROM segment WHERE data_bytes IS NOT NULL AND disk_bytes IS NOT NULL";
     let mut each = |connection: &Connection| -> rusqlite::Result<()> {
         let used = most_used(connection)?;
@@ -81,4 +75,43 @@ pub fn read(directory: &Path, mut take: impl FnMut(SegmentUtilization)) -> Resul
     each(&connection)
         .map_err(|error| explain(error, &shown))
         .context("cannot read the utilization of segments")
+}
+
+/// Reads how the last backups ended, the newest first, at most `limit` of them.
+pub fn runs(directory: &Path, limit: usize) -> Result<Vec<RunRecord>> {
+    let (connection, shown) = open(directory)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let read = |connection: &Connection| -> rusqlite::Result<Vec<RunRecord>> {
+        let mut statement = connection.prepare(runs::NEWEST_FIRST)?;
+        statement.query_map([limit], runs::of_row)?.collect()
+    };
+    read(&connection)
+        .map_err(|error| explain(error, &shown))
+        .context("cannot read how backups ended")
+}
+
+/// Reads which snapshots were made, in the order in which they were published.
+pub fn snapshots(directory: &Path) -> Result<Vec<SnapshotName>> {
+    let (connection, shown) = open(directory)?;
+    let read = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
+        let mut statement = connection.prepare("SELECT name FROM snapshot ORDER BY id")?;
+        statement.query_map([], |row| row.get(0))?.collect()
+    };
+    let names = read(&connection).map_err(|error| explain(error, &shown))?;
+    let names = names.iter().filter_map(|name| SnapshotName::parse(name));
+    Ok(names.collect())
+}
+
+/// Opens the database for reading, with how messages name it.
+fn open(directory: &Path) -> Result<(Connection, String)> {
+    let path = directory.join(FILE_NAME);
+    let shown = path.display().to_string();
+    if !path.is_file() {
+        bail!("there is no {FILE_NAME} in {}", directory.display());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(&path, flags).map_err(|error| explain(error, &shown))?;
+    schema::ensure_current(&connection, &shown)?;
+    Ok((connection, shown))
 }
