@@ -278,8 +278,8 @@ mod tests {
 
     #[test]
     fn a_thousand_points_are_no_more_than_the_pixels() {
-        let points: Vec<_> = (0..100_000)
-            .map(|n| (i64::from(n), u64::from(n.unsigned_abs())))
+        let points: Vec<_> = (0..100_000_u32)
+            .map(|n| (i64::from(n), u64::from(n)))
             .collect();
         let about = About {
             id: "x",

@@ -150,7 +150,8 @@ pub(super) fn utilization(html: &mut Html, facts: &Facts<'_>) {
             parts: vec![(0, *bytes)],
         });
     let bars: Vec<_> = bars.collect();
-    let marks: Vec<_> = (0..classes).map(|at| (at, name(at))).collect();
+    let marks = (0..classes).map(|at| (at, format!("{} %", at * 100 / classes)));
+    let marks: Vec<_> = marks.collect();
     let about = About {
         id: "utilization",
         title: "Bytes on disk by utilization of their segment",

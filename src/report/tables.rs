@@ -122,7 +122,7 @@ fn one_comparison(html: &mut Html, changed: &Changed) {
     if changed.rows.is_empty() {
         return;
     }
-    html.raw("<table class=\"changes\">\n<thead><tr><th>Directory</th><th class=\"n\">New data</th><th class=\"n\">New</th><th class=\"n\">Changed</th><th class=\"n w\">Gone</th></tr></thead>\n<tbody>\n");
+    html.raw("<table class=\"changes\">\n<thead><tr><th>Directory</th><th class=\"n\">New data</th><th class=\"n w\">New</th><th class=\"n w\">Changed</th><th class=\"n w\">Gone</th></tr></thead>\n<tbody>\n");
     for row in &changed.rows {
         html.raw("<tr><td><span class=\"name\">/")
             .bytes(&row.directory)
@@ -142,7 +142,7 @@ fn row_end(html: &mut Html, sums: Sums, of_bytes: u64) {
     html.raw(&format!("<span class=\"share\"><span style=\"width:{whole}.{tenth}%\"></span></span></td><td class=\"n\">"));
     html.text(&size::show(sums.new_bytes));
     html.raw(&format!(
-        "</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n w\">{}</td></tr>\n",
+        "</td><td class=\"n w\">{}</td><td class=\"n w\">{}</td><td class=\"n w\">{}</td></tr>\n",
         sums.added, sums.changed, sums.removed
     ));
 }

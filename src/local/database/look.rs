@@ -1,5 +1,6 @@
 //! How much of each segment snapshots use, and how backups ended, for whoever only looks: the database is opened for reading, beside a backup that may be running.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -110,8 +111,26 @@ fn open(directory: &Path) -> Result<(Connection, String)> {
         bail!("there is no {FILE_NAME} in {}", directory.display());
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
-        Connection::open_with_flags(&path, flags).map_err(|error| explain(error, &shown))?;
+    let opened = if directory.join(format!("{FILE_NAME}-wal")).exists() {
+        Connection::open_with_flags(&path, flags)
+    } else {
+        // No run is under way. SQLite would leave files of its own beside the database, and refuse where it may not.
+        Connection::open_with_flags(immutable(&path), flags | OpenFlags::SQLITE_OPEN_URI)
+    };
+    let connection = opened.map_err(|error| explain(error, &shown))?;
     schema::ensure_current(&connection, &shown)?;
     Ok((connection, shown))
+}
+
+/// Returns the name by which SQLite opens a file that nobody changes meanwhile.
+fn immutable(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte) {
+            uri.push(byte.into());
+        } else {
+            write!(uri, "%{byte:02X}").expect("a String takes all text");
+        }
+    }
+    uri + "?immutable=1"
 }
