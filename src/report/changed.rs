@@ -15,6 +15,7 @@ use crate::changes::{self, Recorded, Sameness};
 use crate::file_reader;
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::object_ref::DataRef;
+use crate::format::path;
 use crate::format::snapshot_name::SnapshotName;
 use crate::growth::{Segments, SnapshotStats};
 use crate::metadata_log::{EntryStream, Merged, MetadataLogReader, Side, Step};
@@ -27,10 +28,13 @@ use crate::store::object_cache::ObjectCache;
 const ROWS: usize = 15;
 
 /// Most rows that are kept until all are known.
-const ROWS_KEPT: usize = 256;
+const ROWS_KEPT: usize = 1024;
 
 /// A directory is worth a row from this part of all new bytes on.
 const WORTH_A_ROW: u64 = 40;
+
+/// By how much smaller rows are kept at first, since it is only known behind the walk how many bytes are new.
+const FINER: u64 = 16;
 
 /// What changed between two snapshots of a series.
 #[derive(Debug)]
@@ -116,7 +120,7 @@ impl<'c> Comparing<'c> {
             .as_ref()
             .map_or(new_log.recorded, |old| old.recorded.and(new_log.recorded));
         let mut walk = Walk {
-            tree: Tree::new((expected_bytes / WORTH_A_ROW).max(1)),
+            tree: Tree::new(expected_bytes / WORTH_A_ROW / FINER),
             segments: self.segments,
             behind: old,
             recorded,
@@ -136,7 +140,7 @@ impl<'c> Comparing<'c> {
             None => walk.all(Merged::new(std::iter::empty(), newer)),
         }
         let lost = walk.lost;
-        let (rows, rest, total) = walk.tree.finish();
+        let (rows, rest, total) = walk.tree.coarser().finish(ROWS);
         Ok(Changed {
             old: old.map(|at| snapshots[at].name.clone()),
             new: snapshots[new].name.clone(),
@@ -276,7 +280,7 @@ impl Tree {
         Self {
             path: Vec::new(),
             levels: vec![(0, Sums::default())],
-            threshold_bytes,
+            threshold_bytes: threshold_bytes.max(1),
             rows: Vec::new(),
             rest: Sums::default(),
             total: Sums::default(),
@@ -330,11 +334,24 @@ impl Tree {
         }
     }
 
-    fn finish(mut self) -> (Vec<Row>, Sums, Sums) {
+    /// Walks through the rows once more, now that the total is known: those that turn out too small go further up.
+    fn coarser(self) -> Self {
+        let mut coarser = Self::new(self.total.new_bytes / WORTH_A_ROW);
+        let (mut rows, rest, _) = self.finish(ROWS_KEPT);
+        coarser.add(b"", rest);
+        rows.sort_by(|a, b| path::compare(&a.directory, &b.directory));
+        for row in rows {
+            coarser.add(&row.directory, row.sums);
+        }
+        coarser
+    }
+
+    /// Returns the largest rows, what is in none of them, and the total.
+    fn finish(mut self, most: usize) -> (Vec<Row>, Sums, Sums) {
         while self.levels.len() > 1 {
             self.leave();
         }
-        self.shorten(ROWS);
+        self.shorten(most);
         self.rest.add(self.levels[0].1);
         (self.rows, self.rest, self.total)
     }
@@ -360,7 +377,7 @@ mod tests {
             };
             tree.add(directory.as_bytes(), sums);
         }
-        let (rows, rest, total) = tree.finish();
+        let (rows, rest, total) = tree.finish(ROWS);
         let of_rows: u64 = rows.iter().map(|row| row.sums.new_bytes).sum();
         assert_eq!(
             of_rows + rest.new_bytes,
@@ -397,6 +414,33 @@ mod tests {
             [row("a/b/e/f/g", 90), row("a/b", 9), row("z", 9)]
         );
         assert_eq!(tell(1, &[]), (vec![], 0));
+    }
+
+    #[test]
+    fn rows_that_turn_out_too_small_go_further_up() {
+        let mut tree = Tree::new(1);
+        for (directory, new_bytes) in [
+            ("a/b/c", 1),
+            ("a/b/d", 2),
+            ("a/e", 30),
+            ("a-", 1),
+            ("z", 60),
+        ] {
+            let sums = Sums {
+                new_bytes,
+                changed: 1,
+                ..Sums::default()
+            };
+            tree.add(directory.as_bytes(), sums);
+        }
+        let (rows, rest, total) = tree.coarser().finish(ROWS);
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| (row.directory.as_slice(), row.sums.new_bytes))
+            .collect();
+        let wanted: [(&[u8], u64); 3] = [(b"z", 60), (b"a/e", 30), (b"a/b", 3)];
+        assert_eq!(rows, wanted);
+        assert_eq!((rest.new_bytes, total.new_bytes, total.changed), (1, 94, 5));
     }
 
     #[test]

@@ -161,7 +161,7 @@ pub(super) fn utilization(html: &mut Html, facts: &Facts<'_>) {
     plot::bars(html, &about, &bars, &marks);
     html.element(
         "figcaption",
-        "Segment files on disk by the part of them that is used.",
+        "Segment files on disk by the part of them that is used: each bar from its mark to the next.",
     )
     .raw("</figure>\n");
     figures_of(html, "Utilization", bars.iter().rev());

@@ -106,7 +106,7 @@ fn plain(markup: &str) -> String {
 #[test]
 fn the_figures_are_those_of_other_commands_and_of_the_files() {
     let place = nights();
-    let before = place.sh("cd store && sha1sum *; ls -la --time-style=full-iso; ls -la ../state");
+    let before = place.sh("cd store && sha1sum *; ls -Al --time-style=full-iso . ../state");
     let summary = json(
         &place,
         &[
@@ -120,7 +120,7 @@ fn the_figures_are_those_of_other_commands_and_of_the_files() {
     );
     let summary = summary.last().expect("a summary");
     let page = page(&place, &["--localdb=state"]);
-    let after = place.sh("cd store && sha1sum *; ls -la --time-style=full-iso; ls -la ../state");
+    let after = place.sh("cd store && sha1sum *; ls -Al --time-style=full-iso . ../state");
     assert_eq!(
         before, after,
         "nothing is written to the store or to local state"
