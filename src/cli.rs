@@ -23,8 +23,11 @@ mod outcome;
 mod piping;
 mod prune;
 mod rebuild;
+mod remembering;
+mod replacing;
+mod report;
 mod restore;
-pub(crate) mod size;
+
 mod stats;
 mod verify;
 
@@ -40,6 +43,7 @@ use pileus::format::descriptor::Descriptor;
 use pileus::format::path::EntryPath;
 use pileus::format::snapshot_name::SnapshotName;
 use pileus::local::lock::Locked;
+pub(crate) use pileus::size;
 use pileus::snapshot;
 use pileus::store::catalog::Catalog;
 
@@ -133,6 +137,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Find(find) => find::run(find, &console),
         Command::Diff(diff) => diff::run(diff, &console),
         Command::Stats(stats) => stats::run(stats, &console),
+        Command::Report(report) => report::run(report, &console),
         Command::Verify(verify) => verify::run(verify, &console),
         Command::Prune(prune) => prune::run(prune, &console),
         Command::Clean(clean) => clean::run(clean, &console),

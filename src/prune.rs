@@ -89,6 +89,20 @@ struct Pins {
     remove: Vec<PathBuf>,
 }
 
+/// Makes the plan that a prune would follow at the moment `now`, for whoever only looks: no lock is taken, and nothing is told or written.
+/// `sequence` is the order in which local state published, if there is local state at hand.
+pub fn foresee(
+    options: &PruneOptions,
+    sequence: Option<&[SnapshotName]>,
+    now: Timestamp,
+) -> Result<Plan> {
+    let inventory = Inventory::take(&options.store)?;
+    let sequence_known = sequence.unwrap_or_default();
+    let survey = Survey::make(&options.store, inventory, sequence_known, now)?;
+    let has_lock = options.store.join(lock::FILE_NAME).exists();
+    Plan::make(options, &survey, sequence.is_some() || has_lock, now)
+}
+
 impl<'m> Prune<'m> {
     /// Takes the lock and makes the plan for the moment `now`. Nothing is changed.
     pub fn prepare(

@@ -3,26 +3,22 @@
 //! Descriptors and the sizes of files say almost everything. Only for a snapshot of an older program, whose descriptor has no totals, the
 //! metadata log is read to count. How much of each segment is still used is known to local state alone.
 
-use std::collections::HashSet;
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use jiff::Timestamp;
 
-use crate::format::descriptor::{Descriptor, Totals};
+use crate::format::descriptor::Descriptor;
 use crate::format::entry::EntryKind;
-use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
+use crate::growth;
 use crate::local::database::look;
 use crate::metadata_log::MetadataLogReader;
 use crate::monitor::{Counter, Monitor};
-use crate::snapshot;
 use crate::store::catalog::Catalog;
 use crate::store::object_cache::ObjectCache;
 
-/// Number of classes of utilization: 0 to 9 %, and so on; the last one has 100 % too.
-pub const CLASSES: usize = 10;
+pub use crate::growth::SnapshotStats;
+pub use crate::local::database::look::{CLASSES, Utilization};
 
 /// What is counted.
 #[derive(Clone, Debug)]
@@ -35,27 +31,6 @@ pub struct StatsOptions {
     pub localdb: Option<PathBuf>,
     /// Shell command that undoes a filter which no built-in codec knows.
     pub unfilter: Option<String>,
-}
-
-/// Numbers of one snapshot.
-#[derive(Clone, Debug)]
-pub struct SnapshotStats {
-    /// Its name.
-    pub name: SnapshotName,
-    /// When it was made.
-    pub date: Timestamp,
-    /// Number of entries, if it can be known.
-    pub entries: Option<u64>,
-    /// Sum of the sizes of its regular files, if it can be known.
-    pub source_bytes: Option<u64>,
-    /// What its run added before and after the filter, if its descriptor says so.
-    pub added: Option<(u64, u64)>,
-    /// Number of segments that it needs.
-    pub segments: u64,
-    /// Length of their files.
-    pub disk_bytes: u64,
-    /// Length of the files that no snapshot told before needs.
-    pub new_disk_bytes: u64,
 }
 
 /// Numbers of all snapshots together.
@@ -79,17 +54,6 @@ pub struct StatsReport {
     pub problems: u64,
 }
 
-/// How much of the segments is used, by tenths.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Utilization {
-    /// Number and length of the segment files of each class.
-    pub classes: [(u64, u64); CLASSES],
-    /// Length of all objects.
-    pub data_bytes: u64,
-    /// What is used of it.
-    pub used_bytes: u64,
-}
-
 /// Counts; `tell` gets the numbers of each snapshot, oldest first. An error means that it could not be done.
 pub fn run(
     options: &StatsOptions,
@@ -98,67 +62,22 @@ pub fn run(
 ) -> Result<StatsReport> {
     let catalog = Catalog::open(&options.store)?;
     let monitor = Counter::new(monitor);
-    let mut known = HashSet::new();
     let mut report = StatsReport::default();
-    let scheme = options.scheme.as_deref();
-    let wanted = catalog
-        .snapshots()
-        .filter(|name| scheme.is_none_or(|s| name.scheme() == s));
-    for name in wanted {
-        let descriptor = match snapshot::open(&catalog, name, None) {
-            Ok(descriptor) => descriptor,
-            Err(error) => {
-                monitor.problem(name.to_string().as_bytes(), format_args!("{error:#}"));
-                continue;
-            }
-        };
-        let counted = match descriptor.totals {
-            Some(Totals {
-                entries,
-                source_bytes,
-                ..
-            }) => Some((entries, source_bytes)),
-            None => count(
-                &catalog,
-                &descriptor,
-                options.unfilter.as_deref(),
-                name,
-                &monitor,
-            )?,
-        };
-        let mut stats = SnapshotStats {
-            name: name.clone(),
-            date: descriptor.date,
-            entries: counted.map(|(entries, _)| entries),
-            source_bytes: counted.map(|(_, bytes)| bytes),
-            added: descriptor
-                .totals
-                .map(|totals| (totals.added_data_bytes, totals.added_disk_bytes)),
-            segments: descriptor.segments.len() as u64,
-            disk_bytes: 0,
-            new_disk_bytes: 0,
-        };
-        for &segment in &descriptor.segments {
-            let is_new = known.insert(segment);
-            let bytes = disk_bytes(&catalog, segment).unwrap_or_else(|| {
-                if is_new {
-                    let reason = format_args!("needs segment {segment}, which is missing");
-                    monitor.problem(name.to_string().as_bytes(), reason);
-                }
-                0
-            });
-            stats.disk_bytes += bytes;
-            stats.new_disk_bytes += if is_new { bytes } else { 0 };
+    let mut told = |mut stats: SnapshotStats, descriptor: &Descriptor| {
+        if descriptor.totals.is_none() {
+            let unfilter = options.unfilter.as_deref();
+            let counted = count(&catalog, descriptor, unfilter, &stats.name, &monitor)?;
+            stats.entries = counted.map(|(entries, _)| entries);
+            stats.source_bytes = counted.map(|(_, bytes)| bytes);
         }
         report.add(&stats);
-        tell(&stats)?;
-    }
+        tell(&stats)
+    };
+    let segments = growth::read(&catalog, options.scheme.as_deref(), &monitor, &mut told)?;
+    report.segments = segments.count();
     if let Some(localdb) = &options.localdb {
-        let mut found = Utilization::default();
-        look::read(localdb, |segment| found.add(segment))?;
-        report.utilization = Some(found);
+        report.utilization = Some(look::utilization(localdb)?);
     }
-    report.segments = known.len() as u64;
     report.problems = monitor.problems();
     Ok(report)
 }
@@ -174,18 +93,6 @@ impl StatsReport {
         sum(&mut self.added.0, data);
         sum(&mut self.added.1, disk);
         sum(&mut self.disk_bytes, stats.new_disk_bytes);
-    }
-}
-
-impl Utilization {
-    fn add(&mut self, segment: look::SegmentUtilization) {
-        let used = segment.used_bytes.min(segment.data_bytes);
-        let tenth = u128::from(used) * CLASSES as u128 / u128::from(segment.data_bytes.max(1));
-        let class = usize::try_from(tenth).unwrap_or(CLASSES).min(CLASSES - 1);
-        self.classes[class].0 += 1;
-        self.classes[class].1 = self.classes[class].1.saturating_add(segment.disk_bytes);
-        self.data_bytes = self.data_bytes.saturating_add(segment.data_bytes);
-        self.used_bytes = self.used_bytes.saturating_add(used);
     }
 }
 
@@ -216,9 +123,4 @@ fn count(
         }
     }
     Ok(is_whole.then_some((entries, bytes)))
-}
-
-fn disk_bytes(catalog: &Catalog, segment: SegmentId) -> Option<u64> {
-    let file = catalog.root().join(catalog.segment_file(segment)?);
-    fs::metadata(file).ok().map(|file| file.len())
 }

@@ -14,8 +14,8 @@ use super::piping::PipingArguments;
 use crate::console::Verbosity;
 
 pub(crate) use itself::{Completions, Config, ConfigAction, Man};
-pub(crate) use keeping::{Clean, Prune, Rebuild, Verify};
-pub(crate) use looking::{Cat, Diff, Export, Find, List, Ls, Stats};
+pub(crate) use keeping::{Clean, KeepArguments, Prune, Rebuild, Verify};
+pub(crate) use looking::{Cat, Diff, Export, Find, List, Ls, Report, Stats};
 
 /// Where help has the options that every command takes; without it, they would stand between those of the command.
 const OF_ALL: &str = "Options of every command";
@@ -84,6 +84,7 @@ pub(crate) enum Command {
     Find(Find),
     Diff(Diff),
     Stats(Stats),
+    Report(Report),
     Verify(Verify),
     Prune(Prune),
     Clean(Clean),

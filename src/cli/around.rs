@@ -1,6 +1,6 @@
-//! What stands around a backup: hooks before and behind it, and metrics of it.
+//! What stands around a backup: hooks before and behind it, metrics of it, and what local state remembers of how it ended.
 //!
-//! A dry run has neither. Metrics come last, so that they count a hook that failed. What fails behind the run is a problem, since its snapshot exists.
+//! A dry run has none of them. Metrics come behind the hooks, so that they count one that failed; what is remembered comes last. What fails behind the run is a problem, since its snapshot exists.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,15 +12,15 @@ use pileus::backup::{BackupOptions, BackupReport};
 use super::arguments::Backup;
 use super::metrics::Measured;
 use super::outcome::Outcome;
+use super::remembering::Remembering;
 use super::{Failure, metrics};
-use crate::console::Console;
 
 /// Runs a backup with all that stands around it. What failed behind it is told, and counted as a problem of the report.
 pub(super) fn run(
     arguments: &Backup,
     options: &BackupOptions,
     stop: &AtomicBool,
-    console: &Console,
+    remembering: &Remembering<'_>,
     back_up: impl FnOnce() -> Result<BackupReport, Failure>,
 ) -> Result<BackupReport, Failure> {
     if options.dry_run {
@@ -29,6 +29,8 @@ pub(super) fn run(
     // Hooks may change the working directory, and metrics outlive it.
     let store = std::path::absolute(&options.store).unwrap_or_else(|_| options.store.clone());
     let store: PathBuf = store.components().collect();
+    let local = options.local.as_ref().map(std::path::absolute);
+    let local = local.and_then(Result::ok).unwrap_or_else(|| store.clone());
     let (started, begun) = (Timestamp::now(), Instant::now());
     let mut result = match arguments.hooks.before(&store, &options.scheme) {
         Ok(()) => back_up(),
@@ -41,7 +43,7 @@ pub(super) fn run(
     };
     let outcome = Outcome::of(&result);
     if let Err(error) = arguments.hooks.last(&outcome, &store, &options.scheme) {
-        add_problem(&mut result, console, b"hook", &error);
+        add_problem(&mut result, remembering, b"hook", &error);
     }
     if let Some(file) = &arguments.metrics_file {
         let measured = Measured {
@@ -53,19 +55,21 @@ pub(super) fn run(
         };
         if let Err(error) = metrics::write(file, &measured) {
             let subject = file.as_os_str().as_encoded_bytes();
-            add_problem(&mut result, console, subject, &error);
+            add_problem(&mut result, remembering, subject, &error);
         }
     }
+    let outcome = Outcome::of(&result);
+    remembering.write(&local, &options.scheme, &outcome, started, begun.elapsed());
     result
 }
 
 fn add_problem(
     result: &mut Result<BackupReport, Failure>,
-    console: &Console,
+    remembering: &Remembering<'_>,
     subject: &[u8],
     error: &anyhow::Error,
 ) {
-    console.problem(subject, &format!("{error:#}"));
+    remembering.problem(subject, &format!("{error:#}"));
     if let Ok(report) = result {
         report.problems += 1;
     }

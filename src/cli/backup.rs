@@ -19,6 +19,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::arguments::Backup;
+use super::remembering::Remembering;
 use super::{Failure, INTERRUPTED, around, clean, done_with, size};
 use crate::console::Console;
 
@@ -37,13 +38,14 @@ pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> 
     };
     let begun = Instant::now();
     let stop = stop_on_signals().map_err(|e| anyhow::anyhow!("cannot wait for signals: {e}"))?;
+    let remembering = Remembering::new(console);
     let surroundings = Surroundings {
         clock: &SystemClock,
         names: Box::new(|| SegmentId::from_bytes(*uuid::Uuid::new_v4().as_bytes())),
         stop: &stop,
-        monitor: console,
+        monitor: &remembering,
     };
-    let report = around::run(arguments, &options, &stop, console, || {
+    let report = around::run(arguments, &options, &stop, &remembering, || {
         if arguments.clean {
             clean::before_backup(
                 arguments.localdb.as_ref().unwrap_or(&arguments.dest),

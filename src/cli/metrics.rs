@@ -6,9 +6,8 @@
 //! What a failed run does not know is left out rather than told as 0. The time of the last success is the one thing that outlives a run: it
 //! is taken over from the file that is there, if that is of the same scheme and store.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,12 +15,10 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::outcome::Outcome;
+use super::replacing::replace;
 
 /// The metric that a failed run takes over.
 const LAST_SUCCESS: &str = "pileus_backup_last_success_timestamp_seconds";
-
-/// Whoever runs the collector has to read the file.
-const MODE: u32 = 0o644;
 
 /// A run that has ended.
 pub(super) struct Measured<'m> {
@@ -39,7 +36,8 @@ pub(super) fn write(file: &Path, run: &Measured<'_>) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).context("cannot read what it had"),
     };
-    replace(file, run.text(&old).as_bytes()).context("cannot write it")
+    // Whoever runs the collector has to read the file, whatever the umask says.
+    replace(file, run.text(&old).as_bytes(), Some(0o644)).context("cannot write it")
 }
 
 impl Measured<'_> {
@@ -176,28 +174,6 @@ fn escape_label(value: &str) -> String {
         .replace('\\', "\\\\")
         .replace('"', "\\\"")
         .replace('\n', "\\n")
-}
-
-fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
-    let mut temporary = file.as_os_str().to_owned();
-    temporary.push(format!(".{}.part", std::process::id()));
-    let temporary = Path::new(&temporary);
-    let mut open = OpenOptions::new();
-    let opened = open.write(true).create_new(true).mode(MODE).open(temporary);
-    let written = opened.and_then(|part| fill(part, text));
-    let renamed = written.and_then(|()| fs::rename(temporary, file));
-    if renamed.is_err() {
-        // Best effort: it may not even be there.
-        drop(fs::remove_file(temporary));
-    }
-    renamed
-}
-
-fn fill(mut part: File, text: &[u8]) -> io::Result<()> {
-    part.write_all(text)?;
-    // Whatever the umask says.
-    part.set_permissions(Permissions::from_mode(MODE))?;
-    part.sync_all()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use pileus::snapshot;
 use pileus::store::catalog::Catalog;
 use serde_json::json;
 
-use super::arguments::Prune as Arguments;
+use super::arguments::{KeepArguments, Prune as Arguments};
 use super::{Failure, done_with, size};
 use crate::console::Console;
 
@@ -107,17 +107,22 @@ fn fate(snapshot: &PlannedSnapshot) -> (&'static str, Vec<String>) {
 
 /// Reads the keep rules; without any, and nothing else to do, a list of those that there are.
 fn rules(arguments: &Arguments) -> Result<Rules, String> {
+    let rules = keep_rules(&arguments.keep)?;
+    let named = [&arguments.pin, &arguments.unpin, &arguments.remove];
+    if rules.is_empty() && named.iter().all(|names| names.is_empty()) {
+        return Err(
+            "no rule says what to keep: use --keep-last=N, --keep-hourly=N, --keep-daily=N, --keep-weekly=N, --keep-monthly=N, \
+            --keep-quarterly=N, --keep-yearly=N or --keep-within=AGE, such as --keep-daily=14 --keep-monthly=12"
+                .to_owned(),
+        );
+    }
+    Ok(rules)
+}
+
+/// Reads what stands behind the options that keep snapshots.
+pub(super) fn keep_rules(arguments: &KeepArguments) -> Result<Rules, String> {
     let mut rules = Rules::of_local_days();
-    let asked = [
-        &arguments.keep_last,
-        &arguments.keep_hourly,
-        &arguments.keep_daily,
-        &arguments.keep_weekly,
-        &arguments.keep_monthly,
-        &arguments.keep_quarterly,
-        &arguments.keep_yearly,
-    ];
-    for (period, text) in Period::ALL.into_iter().zip(asked) {
+    for (period, text) in asked(arguments) {
         if let Some(text) = text {
             let count = count(text).ok_or_else(|| {
                 format!("--keep-{period}={text} is not a number: write how many to keep, such as 7, or all")
@@ -129,15 +134,31 @@ fn rules(arguments: &Arguments) -> Result<Rules, String> {
     rules.within = within
         .transpose()
         .map_err(|e| format!("--keep-within: {e}"))?;
-    let named = [&arguments.pin, &arguments.unpin, &arguments.remove];
-    if rules.is_empty() && named.iter().all(|names| names.is_empty()) {
-        return Err(
-            "no rule says what to keep: use --keep-last=N, --keep-hourly=N, --keep-daily=N, --keep-weekly=N, --keep-monthly=N, \
-            --keep-quarterly=N, --keep-yearly=N or --keep-within=AGE, such as --keep-daily=14 --keep-monthly=12"
-                .to_owned(),
-        );
-    }
     Ok(rules)
+}
+
+/// Returns the options that keep snapshots, as they would be typed.
+pub(super) fn shown(arguments: &KeepArguments) -> Vec<String> {
+    let counts = asked(arguments)
+        .into_iter()
+        .filter_map(|(period, text)| Some(format!("--keep-{period}={}", text?)));
+    let within = arguments.keep_within.iter();
+    let within = within.map(|age| format!("--keep-within={age}"));
+    counts.chain(within).collect()
+}
+
+fn asked(arguments: &KeepArguments) -> [(Period, Option<&String>); 7] {
+    let texts = [
+        &arguments.keep_last,
+        &arguments.keep_hourly,
+        &arguments.keep_daily,
+        &arguments.keep_weekly,
+        &arguments.keep_monthly,
+        &arguments.keep_quarterly,
+        &arguments.keep_yearly,
+    ];
+    let mut texts = texts.into_iter();
+    Period::ALL.map(|period| (period, texts.next().and_then(Option::as_ref)))
 }
 
 fn count(text: &str) -> Option<usize> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pileus::format::escape;
 use pileus::monitor::Progress;
 
-use crate::cli::size;
+use pileus::size;
 
 /// For less, the path is not shown.
 const PATH_COLUMNS_MIN: usize = 8;

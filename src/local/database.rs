@@ -13,6 +13,7 @@ mod blocks;
 pub mod look;
 mod recent;
 mod retire;
+mod runs;
 mod schema;
 mod segments;
 mod snapshots;
@@ -30,6 +31,7 @@ use crate::format::object_ref::SegmentId;
 
 pub use blocks::{BlockDigest, KnownBlock};
 use recent::RecentBlocks;
+pub use runs::{RUNS_MAX, RunRecord, TOLD_MAX, remember};
 pub use segments::KnownSegment;
 pub use snapshots::SnapshotSize;
 pub use uses::UsedSegment;

@@ -36,6 +36,7 @@ mod project_rules;
 mod prune;
 mod publishing;
 mod rebuild;
+mod report;
 mod restore_selection;
 mod restore_target;
 mod round_trip;

@@ -30,24 +30,9 @@ pub(crate) struct Verify {
     pub(crate) verify_signature: Option<String>,
 }
 
-/// Remove snapshots, and then what only they needed
+/// Which snapshots a prune keeps.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: pileus prune --dest=/mnt/backup --keep-daily=14 --keep-monthly=12 --dry-run"
-)]
-pub(crate) struct Prune {
-    /// Directory of the store
-    #[arg(long, alias = "store", value_name = "DIR")]
-    pub(crate) dest: PathBuf,
-
-    /// Directory of the local state [default: the store itself, if it has any]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) localdb: Option<PathBuf>,
-
-    /// Apply the rules to this series of snapshots only [default: to each by itself]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) scheme: Option<String>,
-
+pub(crate) struct KeepArguments {
     /// Keep the last N snapshots; N is a number or all, here and below
     #[arg(long, value_name = "N")]
     pub(crate) keep_last: Option<String>,
@@ -79,6 +64,28 @@ pub(crate) struct Prune {
     /// Keep all that is at most so much older than the latest snapshot: 36h, 14d, 2w, 6mo, 1y or sums such as 1y6mo
     #[arg(long, value_name = "AGE")]
     pub(crate) keep_within: Option<String>,
+}
+
+/// Remove snapshots, and then what only they needed
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: pileus prune --dest=/mnt/backup --keep-daily=14 --keep-monthly=12 --dry-run"
+)]
+pub(crate) struct Prune {
+    /// Directory of the store
+    #[arg(long, alias = "store", value_name = "DIR")]
+    pub(crate) dest: PathBuf,
+
+    /// Directory of the local state [default: the store itself, if it has any]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) localdb: Option<PathBuf>,
+
+    /// Apply the rules to this series of snapshots only [default: to each by itself]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) keep: KeepArguments,
 
     /// Let no rule remove this snapshot from now on: a name or the beginning of one
     #[arg(long, value_name = "S")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Stored, Which};
+use super::{KeepArguments, Stored, Which};
 
 /// List the snapshots of a store
 #[derive(Debug, Args)]
@@ -114,4 +114,25 @@ pub(crate) struct Stats {
     /// Directory of the local state, which knows how much of each segment is used
     #[arg(long, value_name = "DIR")]
     pub(crate) localdb: Option<PathBuf>,
+}
+
+/// Write a page about a store: growth, what changed most, problems, next prune
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  pileus report --dest=/mnt/backup -o report.html\n  pileus report --dest=/mnt/backup --localdb=/var/lib/pileus --keep-daily=14 --keep-monthly=12 -o report.html"
+)]
+pub(crate) struct Report {
+    #[command(flatten)]
+    pub(crate) stored: Stored,
+
+    /// Directory of the local state, which knows how the last backups ended and how much of each segment is used
+    #[arg(long, value_name = "DIR")]
+    pub(crate) localdb: Option<PathBuf>,
+
+    /// Write the page into this file, replacing it in one step [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) keep: KeepArguments,
 }

@@ -60,10 +60,20 @@ impl<'g> Given<'g> {
         let mut settings: Vec<_> = settings
             .iter()
             .filter(|s| s.profile.is_none() || s.profile == profile)
-            .filter(|s| s.command.as_deref().is_none_or(|command| command == name))
+            .filter(|s| {
+                s.command
+                    .as_deref()
+                    .is_none_or(|command| command == name || tells_of(name, command, &s.key))
+            })
             .collect();
         // Stable: of several files, the first stays the first.
-        settings.sort_by_key(|s| (s.profile.is_none(), s.command.is_none()));
+        settings.sort_by_key(|s| {
+            (
+                s.profile.is_none(),
+                s.command.as_deref() != Some(name),
+                s.command.is_none(),
+            )
+        });
         Ok(Self {
             command,
             matches,
@@ -193,6 +203,11 @@ impl<'g> Given<'g> {
         }));
         Ok(())
     }
+}
+
+/// Tells whether a command says what another one would do with its settings: a report foresees a prune, by the rules of that.
+fn tells_of(name: &str, other: &str, key: &str) -> bool {
+    name == "report" && other == "prune" && key.starts_with("keep-")
 }
 
 /// Returns the PATH of a backup if there is just one.

@@ -1,12 +1,15 @@
-//! How much of each segment snapshots use, for whoever only looks: the database is opened for reading, beside a backup that may be running.
+//! How much of each segment snapshots use, and how backups ended, for whoever only looks: the database is opened for reading, beside a backup that may be running.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use rusqlite::{Connection, OpenFlags};
 
+use super::runs::{self, RunRecord};
 use super::uses::most_used;
 use super::{FILE_NAME, explain, schema};
+use crate::format::snapshot_name::SnapshotName;
 
 /// A segment with what is used of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,17 +22,42 @@ pub struct SegmentUtilization {
     pub used_bytes: u64,
 }
 
+/// Number of classes of utilization: 0 to 9 %, and so on; the last one has 100 % too.
+pub const CLASSES: usize = 10;
+
+/// How much of the segments is used, by tenths.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Utilization {
+    /// Number and length of the segment files of each class.
+    pub classes: [(u64, u64); CLASSES],
+    /// Length of all objects.
+    pub data_bytes: u64,
+    /// What is used of it.
+    pub used_bytes: u64,
+}
+
+/// Adds up what the database in `directory` knows of all complete segments.
+pub fn utilization(directory: &Path) -> Result<Utilization> {
+    let mut found = Utilization::default();
+    read(directory, |segment| found.add(segment))?;
+    Ok(found)
+}
+
+impl Utilization {
+    fn add(&mut self, segment: SegmentUtilization) {
+        let used = segment.used_bytes.min(segment.data_bytes);
+        let tenth = u128::from(used) * CLASSES as u128 / u128::from(segment.data_bytes.max(1));
+        let class = usize::try_from(tenth).unwrap_or(CLASSES).min(CLASSES - 1);
+        self.classes[class].0 += 1;
+        self.classes[class].1 = self.classes[class].1.saturating_add(segment.disk_bytes);
+        self.data_bytes = self.data_bytes.saturating_add(segment.data_bytes);
+        self.used_bytes = self.used_bytes.saturating_add(used);
+    }
+}
+
 /// Reads what the database in `directory` knows of all complete segments; `take` gets each.
 pub fn read(directory: &Path, mut take: impl FnMut(SegmentUtilization)) -> Result<()> {
-    let path = directory.join(FILE_NAME);
-    let shown = path.display().to_string();
-    if !path.is_file() {
-        bail!("there is no {FILE_NAME} in {}", directory.display());
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
-        Connection::open_with_flags(&path, flags).map_err(|error| explain(error, &shown))?;
-    schema::ensure_current(&connection, &shown)?;
+    let (connection, shown) = open(directory)?;
     let sql = "SELECT data_bytes, disk_bytes, id FROM segment WHERE data_bytes IS NOT NULL AND disk_bytes IS NOT NULL";
     let mut each = |connection: &Connection| -> rusqlite::Result<()> {
         let used = most_used(connection)?;
@@ -48,4 +76,61 @@ pub fn read(directory: &Path, mut take: impl FnMut(SegmentUtilization)) -> Resul
     each(&connection)
         .map_err(|error| explain(error, &shown))
         .context("cannot read the utilization of segments")
+}
+
+/// Reads how the last backups ended, the newest first, at most `limit` of them.
+pub fn runs(directory: &Path, limit: usize) -> Result<Vec<RunRecord>> {
+    let (connection, shown) = open(directory)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let read = |connection: &Connection| -> rusqlite::Result<Vec<RunRecord>> {
+        let mut statement = connection.prepare(runs::NEWEST_FIRST)?;
+        statement.query_map([limit], runs::of_row)?.collect()
+    };
+    read(&connection)
+        .map_err(|error| explain(error, &shown))
+        .context("cannot read how backups ended")
+}
+
+/// Reads which snapshots were made, in the order in which they were published.
+pub fn snapshots(directory: &Path) -> Result<Vec<SnapshotName>> {
+    let (connection, shown) = open(directory)?;
+    let read = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
+        let mut statement = connection.prepare("SELECT name FROM snapshot ORDER BY id")?;
+        statement.query_map([], |row| row.get(0))?.collect()
+    };
+    let names = read(&connection).map_err(|error| explain(error, &shown))?;
+    let names = names.iter().filter_map(|name| SnapshotName::parse(name));
+    Ok(names.collect())
+}
+
+/// Opens the database for reading, with how messages name it.
+fn open(directory: &Path) -> Result<(Connection, String)> {
+    let path = directory.join(FILE_NAME);
+    let shown = path.display().to_string();
+    if !path.is_file() {
+        bail!("there is no {FILE_NAME} in {}", directory.display());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = if directory.join(format!("{FILE_NAME}-wal")).exists() {
+        Connection::open_with_flags(&path, flags)
+    } else {
+        // No run is under way. SQLite would leave files of its own beside the database, and refuse where it may not.
+        Connection::open_with_flags(immutable(&path), flags | OpenFlags::SQLITE_OPEN_URI)
+    };
+    let connection = opened.map_err(|error| explain(error, &shown))?;
+    schema::ensure_current(&connection, &shown)?;
+    Ok((connection, shown))
+}
+
+/// Returns the name by which SQLite opens a file that nobody changes meanwhile.
+fn immutable(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte) {
+            uri.push(byte.into());
+        } else {
+            write!(uri, "%{byte:02X}").expect("a String takes all text");
+        }
+    }
+    uri + "?immutable=1"
 }

@@ -9,7 +9,7 @@ use super::Database;
 const APPLICATION_ID: i64 = 0x7069_6c65;
 
 /// Step `n` makes version `n + 1`, kept in SQLite's `user_version`, of version `n`. Steps are only ever added.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE segment (
         id         INTEGER PRIMARY KEY,
@@ -54,6 +54,18 @@ const MIGRATIONS: [&str; 3] = [
     "
     ALTER TABLE snapshot ADD COLUMN entries INTEGER;
     ALTER TABLE snapshot ADD COLUMN source_bytes INTEGER;
+    ",
+    "
+    CREATE TABLE run (
+        id           INTEGER PRIMARY KEY,
+        scheme       TEXT NOT NULL,
+        started      INTEGER NOT NULL,
+        milliseconds INTEGER NOT NULL,
+        result       TEXT NOT NULL,
+        snapshot     TEXT,
+        problems     INTEGER NOT NULL,
+        told         TEXT NOT NULL
+    ) STRICT;
     ",
 ];
 
@@ -143,6 +155,8 @@ mod tests {
             .expect("looks");
         assert_eq!(rows, 1);
         drop(database);
+        let runs = crate::local::database::look::runs(dir.path(), 1);
+        assert_eq!(runs.expect("the table of the newest version is there"), []);
         Database::open(dir.path()).expect("opens again, with nothing to do");
     }
 }

@@ -115,6 +115,7 @@ fn the_manual_has_every_command_and_option_and_no_others() {
             "Look inside",
             &["list", "ls", "cat", "export", "find", "diff", "stats"],
         ),
+        ("Report", &["report"]),
         ("Verify", &["verify"]),
         ("Thin out", &["prune"]),
         ("Clean", &["clean"]),

@@ -1,7 +1,7 @@
-//! Sizes as people type them: `4M`, `512KiB`, `1000`.
+//! Sizes as people type and read them: `4M`, `512KiB`, `1000`; `1.5 GiB`.
 
 /// Parses a number of bytes with an optional unit; K, M, G and T are powers of 1024, with or without `iB` or `B`.
-pub(crate) fn parse(text: &str) -> Result<u64, String> {
+pub fn parse(text: &str) -> Result<u64, String> {
     let wrong = || format!("\"{text}\" is not a size: write a number and K, M, G or T, such as 4M");
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -23,7 +23,8 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
 }
 
 /// Formats bytes for people, in the largest unit that leaves a number of at least 1.
-pub(crate) fn show(bytes: u64) -> String {
+#[must_use]
+pub fn show(bytes: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let power = (u64::BITS - 1 - (bytes | 1).leading_zeros()) / 10;
     if power == 0 {
