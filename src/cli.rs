@@ -27,6 +27,7 @@ mod restore;
 pub(crate) mod size;
 mod stats;
 mod verify;
+mod wording;
 
 use std::num::NonZero;
 use std::path::PathBuf;

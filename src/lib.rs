@@ -16,6 +16,7 @@ pub mod format;
 pub mod local;
 pub mod metadata_log;
 pub mod monitor;
+mod names;
 pub mod pattern;
 pub mod prune;
 pub mod rebuild;

@@ -10,6 +10,7 @@ mod choosing;
 mod clean;
 mod config;
 mod damage;
+mod deleting;
 mod destination;
 mod diff;
 mod dry_run;

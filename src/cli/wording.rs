@@ -1,0 +1,39 @@
+//! Numbers in sentences: the one place that knows singular from plural.
+
+/// Returns a number with what it counts; `what` is the singular.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    if number == 1 {
+        return format!("1 {what}");
+    }
+    match what.strip_suffix('y') {
+        // Entries, not days: no count here is of something like the latter.
+        Some(stem) => format!("{number} {stem}ies"),
+        None => format!("{number} {what}s"),
+    }
+}
+
+/// Returns the line of a summary about problems; none if there are none.
+pub(crate) fn problems(number: u64) -> Option<String> {
+    (number > 0).then(|| format!("{}, named above", count(number, "problem")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        let told = [
+            count(0, "problem"),
+            count(1, "entry"),
+            count(2, "entry"),
+            count(2, "store file"),
+        ];
+        assert_eq!(
+            told,
+            ["0 problems", "1 entry", "2 entries", "2 store files"]
+        );
+        assert_eq!(problems(0), None);
+        assert_eq!(problems(1).as_deref(), Some("1 problem, named above"));
+    }
+}
