@@ -272,7 +272,14 @@ fn check_sources(sources: &mut Sources, monitor: &Counter<'_>) -> Result<()> {
     sources.paths.retain(|source| {
         let shown = shown(&base, source);
         match scan::exists(&base, source.place()) {
-            Ok(true) => true,
+            Ok(true) => {
+                if source.on_disk.is_some() && !scan::is_directory(&base, source) {
+                    missing.get_or_insert(anyhow!(
+                        "{shown} is no directory, and --as-path renames only directories"
+                    ));
+                }
+                true
+            }
             Ok(false) if source.listed => {
                 monitor.problem(source.path.as_bytes(), "does not exist");
                 false

@@ -136,7 +136,7 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
     }
     let mut objects = ObjectCache::new(&catalog, options.unfilter.as_deref())?;
     let target = Target::open(&options.target)?;
-    let mut deletion = Deleter::begin(options, &descriptor, Some(&target), &mut objects, &monitor);
+    let mut deletion = Deleter::begin(options, &descriptor, Some(&target), &mut objects, &monitor)?;
     let expected = descriptor.totals.filter(|_| options.wants_all());
     let restorer = Restorer::new(options, &target, &monitor, expected);
 
@@ -190,13 +190,10 @@ fn check_found(
     if let Some(first) = unmet.peek()
         && wanted.chosen.unmet().count() == options.paths.len()
     {
-        bail!("there is no {first} in snapshot {snapshot}: pileus ls shows what there is");
+        bail!("{first} {}", snapshot::lacks(snapshot, first));
     }
     for path in unmet {
-        monitor.problem(
-            path.as_bytes(),
-            format_args!("is not in snapshot {snapshot}"),
-        );
+        monitor.problem(path.as_bytes(), snapshot::lacks(snapshot, path));
     }
     Ok(())
 }

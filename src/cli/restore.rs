@@ -87,7 +87,7 @@ fn owner(arguments: &Restore) -> OwnerPolicy {
 fn summarize(report: &RestoreReport, dry_run: bool, seconds: f64, console: &Console) {
     console.summary(&json!({
         "type": "summary", "command": "restore", "snapshot": report.snapshot.to_string(), "entries": report.entries,
-        "bytes": report.bytes, "deleted": report.deleted, "dry_run": dry_run, "problems": report.problems, "seconds": seconds,
+        "restored_bytes": report.bytes, "deleted": report.deleted, "dry_run": dry_run, "problems": report.problems, "seconds": seconds,
     }));
     let (entries, bytes) = (count(report.entries, "entry"), size::show(report.bytes));
     let (deleted, snapshot) = (count(report.deleted, "entry"), &report.snapshot);

@@ -5,9 +5,8 @@ pub(crate) fn count(number: u64, what: &str) -> String {
     if number == 1 {
         return format!("1 {what}");
     }
-    match what.strip_suffix('y') {
-        // Entries, not days: no count here is of something like the latter.
-        Some(stem) => format!("{number} {stem}ies"),
+    match what.strip_suffix("ry") {
+        Some(stem) => format!("{number} {stem}ries"),
         None => format!("{number} {what}s"),
     }
 }
@@ -28,10 +27,17 @@ mod tests {
             count(1, "entry"),
             count(2, "entry"),
             count(2, "store file"),
+            count(2, "day"),
         ];
         assert_eq!(
             told,
-            ["0 problems", "1 entry", "2 entries", "2 store files"]
+            [
+                "0 problems",
+                "1 entry",
+                "2 entries",
+                "2 store files",
+                "2 days"
+            ]
         );
         assert_eq!(problems(0), None);
         assert_eq!(problems(1).as_deref(), Some("1 problem, named above"));

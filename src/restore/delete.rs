@@ -6,7 +6,7 @@
 //!
 //! Deleting is where a restore could do harm, so all of this holds:
 //!
-//! - Nothing is deleted before the whole log was read once and found whole, complete and in order ([`ensure_certain`]): a damaged log
+//! - Nothing is deleted before the whole log was read once and found whole, complete and in order ([`doubt`]): a damaged log
 //!   looks like an empty directory. After a part that cannot be read all the same, nothing more is.
 //! - Only what is in a tree that the snapshot is of (its descriptor names them) and that the PATHs mean: a directory above a source is
 //!   recorded without its other contents. A snapshot that does not name its trees wants PATHs.
@@ -48,17 +48,23 @@ pub(super) fn ensure_complete(options: &RestoreOptions, descriptor: &Descriptor)
     Ok(())
 }
 
-/// Reads a log to its end; the error says why what it does not have may be there all the same.
-fn ensure_certain(log: MetadataLogReader<'_, '_>) -> Result<(), String> {
+/// Reads a log to its end, and says why what it does not have may belong to the snapshot all the same, if it may.
+fn doubt(log: MetadataLogReader<'_, '_>) -> Result<Option<String>> {
     let mut last: Option<EntryPath> = None;
     for item in log {
-        let entry = item.map_err(|_: LogError| "not all metadata can be read".to_owned())?;
+        let entry = match item {
+            Ok(entry) => entry,
+            Err(error) => {
+                error.ensure_lost()?;
+                return Ok(Some("not all metadata can be read".to_owned()));
+            }
+        };
         if last.as_ref().is_some_and(|last| *last >= entry.path) {
-            return Err(format!("{} is not in path order", entry.path));
+            return Ok(Some(format!("{} is not in path order", entry.path)));
         }
         last = Some(entry.path);
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Compares the target with a snapshot, and deletes.
@@ -96,17 +102,17 @@ impl<'r> Deleter<'r> {
         target: Option<&'r Target>,
         objects: &mut ObjectCache<'_>,
         monitor: &'r Counter<'r>,
-    ) -> Option<Self> {
+    ) -> Result<Option<Self>> {
         if !options.delete {
-            return None;
+            return Ok(None);
         }
         let log = MetadataLogReader::new(objects, descriptor.root);
-        if let Err(reason) = ensure_certain(log) {
+        if let Some(reason) = doubt(log)? {
             let reason = format_args!("nothing is deleted: {reason}");
             monitor.problem(b"--delete", reason);
-            return None;
+            return Ok(None);
         }
-        Some(Self::new(options, descriptor, target, monitor))
+        Ok(Some(Self::new(options, descriptor, target, monitor)))
     }
 
     fn new(

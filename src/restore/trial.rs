@@ -59,7 +59,7 @@ pub(super) fn run(
     let mut wanted = Wanted::new(&options.paths, options.rules.clone());
     let (mut found, mut lost) = (0, 0);
     let mut objects = ObjectCache::new(catalog, options.unfilter.as_deref())?;
-    let mut deletion = Deleter::begin(options, descriptor, target.as_ref(), &mut objects, monitor);
+    let mut deletion = Deleter::begin(options, descriptor, target.as_ref(), &mut objects, monitor)?;
     for item in MetadataLogReader::new(&mut objects, descriptor.root) {
         let is_cleared = deletion
             .as_mut()
@@ -70,6 +70,7 @@ pub(super) fn run(
                 trial.add(&entry, &mut wanted, is_cleared);
             }
             Err(error) => {
+                error.ensure_lost()?;
                 lost += 1;
                 monitor.problem(&error.subject, error.reason);
             }
