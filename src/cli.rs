@@ -30,7 +30,9 @@ mod restore;
 
 mod stats;
 mod verify;
+mod wording;
 
+use std::ffi::OsString;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -103,13 +105,13 @@ pub(crate) fn main() -> ExitCode {
     let typed = match config::expand(std::env::args_os().collect()) {
         Ok(typed) => typed,
         Err(text) => {
-            Console::new(crate::console::Verbosity::Normal, false).error(&text);
+            unparsed(&std::env::args_os().collect::<Vec<_>>()).error(&text);
             return ExitCode::from(USAGE);
         }
     };
-    let arguments = match Arguments::try_parse_from(typed) {
+    let arguments = match Arguments::try_parse_from(&typed) {
         Ok(arguments) => arguments,
-        Err(error) => return ExitCode::from(answer(&error)),
+        Err(error) => return ExitCode::from(answer(&error, &unparsed(&typed))),
     };
     let console = Console::new(arguments.verbosity(), arguments.json);
     match arguments.progress.as_str() {
@@ -215,8 +217,17 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
+/// Makes a console for a command line that does not parse; JSON is printed if it looks as if it had been asked for.
+fn unparsed(typed: &[OsString]) -> Console {
+    let json = typed
+        .iter()
+        .take_while(|argument| *argument != "--")
+        .any(|argument| argument == "--json");
+    Console::new(crate::console::Verbosity::Normal, json)
+}
+
 /// Answers a command line that does not parse: help as it is, a mistake in one line.
-fn answer(error: &clap::Error) -> u8 {
+fn answer(error: &clap::Error, console: &Console) -> u8 {
     if matches!(
         error.kind(),
         ErrorKind::DisplayHelp
@@ -253,7 +264,17 @@ fn answer(error: &clap::Error) -> u8 {
         .strip_prefix("error: ")
         .unwrap_or(&words)
         .replace(" tip: ", "; ");
-    Console::new(crate::console::Verbosity::Normal, false)
-        .error(&format!("{message} (see: {command} --help)"));
+    let missing = message.strip_prefix("the following required arguments were not provided: ");
+    let message = missing.map_or(message.clone(), |missing| {
+        let missing = missing.replace(" <", "=").replace(['<', '>'], "");
+        format!("{missing} is missing")
+    });
+    let message = if command == "pileus clean" && message.contains("'--dest'") {
+        "clean works on local state, not on a store: write --localdb=DIR instead of --dest"
+            .to_owned()
+    } else {
+        message
+    };
+    console.error(&format!("{message} (see: {command} --help)"));
     USAGE
 }

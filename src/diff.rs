@@ -192,6 +192,7 @@ impl Comparison<'_, '_> {
             self.tell_progress(done, &step);
             match step {
                 Step::Lost(side, error) => {
+                    error.ensure_lost()?;
                     let of = match side {
                         Side::Old => "of the older side: ",
                         Side::New => "of the newer side: ",

@@ -82,11 +82,14 @@ pub fn run(
         match item {
             Ok(entry) if chosen.relate(&entry.path) == Relation::Within => export.entry(&entry)?,
             Ok(_) => {}
-            Err(error) => export.monitor.problem(&error.subject, error.reason),
+            Err(error) => {
+                error.ensure_lost()?;
+                export.monitor.problem(&error.subject, error.reason);
+            }
         }
     }
     for path in chosen.unmet() {
-        let reason = format_args!("is not in snapshot {}", options.snapshot);
+        let reason = snapshot::lacks(&options.snapshot, path);
         export.monitor.problem(path.as_bytes(), reason);
     }
     export.archive.finish()?;

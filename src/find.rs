@@ -172,6 +172,7 @@ impl Search<'_> {
         for step in merged {
             match step {
                 Step::Lost(Side::New, error) => {
+                    error.ensure_lost()?;
                     let reason = format_args!("in snapshot {}: {}", self.member.name, error.reason);
                     self.monitor.problem(&error.subject, reason);
                 }

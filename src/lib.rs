@@ -17,6 +17,7 @@ pub mod growth;
 pub mod local;
 pub mod metadata_log;
 pub mod monitor;
+mod names;
 pub mod pattern;
 pub mod prune;
 pub mod rebuild;

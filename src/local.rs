@@ -31,6 +31,26 @@ fn open_private(path: &Path) -> io::Result<File> {
     options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)
 }
 
+/// Says why a file of local state cannot be opened, and what to do where it cannot be written.
+fn cannot_open(error: io::Error, path: &Path) -> anyhow::Error {
+    let kind = error.kind();
+    let error = anyhow::Error::new(error).context(format!("cannot open {}", path.display()));
+    let is_closed = matches!(
+        kind,
+        io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::PermissionDenied
+            // The directory is there: it takes no files, like /proc.
+            | io::ErrorKind::NotFound
+    );
+    match path.parent().filter(|_| is_closed) {
+        Some(directory) => error.context(format!(
+            "no local state can be kept in {}: name a directory for it with --localdb",
+            directory.display()
+        )),
+        None => error,
+    }
+}
+
 /// Opens a file of local state for reading, if it is there. Whatever else stands in its place is neither followed nor waited for.
 fn open_existing(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();

@@ -82,6 +82,8 @@ pub enum PathStatus {
     SubFile,
     /// It was brought back.
     Restored,
+    /// It was removed from the target, since the snapshot does not have it.
+    Deleted,
     /// It was left out, with all that is below.
     Excluded,
 }
@@ -95,6 +97,7 @@ impl fmt::Display for PathStatus {
             Self::Repack => "repack",
             Self::SubFile => "sub-file",
             Self::Restored => "restored",
+            Self::Deleted => "deleted",
             Self::Excluded => "excluded",
         })
     }

@@ -13,6 +13,7 @@
 pub(crate) mod attributes;
 mod collision;
 mod contents;
+mod delete;
 mod layout;
 mod planner;
 mod spool;
@@ -53,6 +54,7 @@ pub use collision::Overwrite;
 
 use attributes::{AttributePolicy, Attributes};
 use contents::Opened;
+use delete::Deleter;
 use planner::{Plan, Planner};
 use target::{DirCursor, Target};
 use tasks::Task;
@@ -71,6 +73,8 @@ pub struct RestoreOptions {
     pub paths: Vec<EntryPath>,
     /// Which of these entries are left out, in the order in which the rules are asked.
     pub rules: Vec<Rule>,
+    /// Whether what the snapshot does not have is deleted.
+    pub delete: bool,
     /// Whether only to tell what would be restored.
     pub dry_run: bool,
     /// What happens to existing files.
@@ -108,6 +112,8 @@ pub struct RestoreReport {
     pub entries: u64,
     /// Bytes of their contents, holes included.
     pub bytes: u64,
+    /// Number of entries of the target that were deleted, since the snapshot does not have them.
+    pub deleted: u64,
     /// Number of problems told on the way.
     pub problems: u64,
 }
@@ -122,13 +128,17 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
     )?;
     catalog.ensure_readable(&descriptor.segments, options.unfilter.as_deref())?;
     let monitor = Counter::new(monitor);
-    if options.dry_run {
-        return trial::run(options, &catalog, descriptor.root, &monitor);
+    if options.delete {
+        delete::ensure_complete(options, &descriptor)?;
     }
+    if options.dry_run {
+        return trial::run(options, &catalog, &descriptor, &monitor);
+    }
+    let mut objects = ObjectCache::new(&catalog, options.unfilter.as_deref())?;
     let target = Target::open(&options.target)?;
+    let mut deletion = Deleter::begin(options, &descriptor, Some(&target), &mut objects, &monitor)?;
     let expected = descriptor.totals.filter(|_| options.wants_all());
     let restorer = Restorer::new(options, &target, &monitor, expected);
-    let mut objects = ObjectCache::new(&catalog, options.unfilter.as_deref())?;
 
     let mut planner = Planner::new(&restorer, &options.target)?;
     let mut wanted = Wanted::new(&options.paths, options.rules.clone());
@@ -140,8 +150,12 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
     for item in MetadataLogReader::new(log_objects, descriptor.root) {
         found += u64::from(item.is_ok());
         lost += u64::from(item.is_err());
+        if let Some(deletion) = &mut deletion {
+            deletion.meet(&item);
+        }
         planner.add(item, &mut wanted, data_objects)?;
     }
+    let deleted = deletion.map_or(0, Deleter::finish);
     check_found(options, &wanted, (found, lost), &monitor)?;
 
     let mut plan = planner.finish()?;
@@ -156,6 +170,7 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
         snapshot: options.snapshot.clone(),
         entries: restorer.entries.load(Ordering::Relaxed),
         bytes: restorer.bytes.load(Ordering::Relaxed),
+        deleted,
         problems: monitor.problems(),
     })
 }
@@ -175,13 +190,10 @@ fn check_found(
     if let Some(first) = unmet.peek()
         && wanted.chosen.unmet().count() == options.paths.len()
     {
-        bail!("there is no {first} in snapshot {snapshot}: pileus ls shows what there is");
+        bail!("{first} {}", snapshot::lacks(snapshot, first));
     }
     for path in unmet {
-        monitor.problem(
-            path.as_bytes(),
-            format_args!("is not in snapshot {snapshot}"),
-        );
+        monitor.problem(path.as_bytes(), snapshot::lacks(snapshot, path));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan};
 
 use crate::format::descriptor::Descriptor;
+use crate::format::path::EntryPath;
 use crate::format::snapshot_name::SnapshotName;
 use crate::store::catalog::Catalog;
 use crate::store::command;
@@ -88,6 +89,12 @@ pub fn open(
             .with_context(|| format!("the signature of snapshot {name} is not good"))?;
     }
     Ok(descriptor)
+}
+
+/// Says behind a path that a snapshot does not have it, and how to find those that do.
+#[must_use]
+pub fn lacks(snapshot: &SnapshotName, path: &EntryPath) -> String {
+    format!("is not in snapshot {snapshot}: pileus find /{path} tells which have it")
 }
 
 /// Parses a point in time: a date (its end, local time), a date and time (local), or an age such as `3d` or `12h`.

@@ -31,7 +31,7 @@ use crate::format::path::EntryPath;
 use crate::monitor::Counter;
 use crate::rules::{RuleId, RuleStack, Verdict};
 pub(super) use met::{Called, Met, OwnDirectory, Seen, Visit};
-pub(super) use open::exists;
+pub(super) use open::{exists, is_directory};
 use walk::Level;
 
 /// Walks sources.

@@ -36,7 +36,9 @@ impl StatusCounts {
             PathStatus::Partial => &mut self.partial,
             PathStatus::Repack => &mut self.repack,
             PathStatus::SubFile => &mut self.sub_file,
-            PathStatus::Old | PathStatus::Restored | PathStatus::Excluded => &mut self.old,
+            PathStatus::Old | PathStatus::Restored | PathStatus::Deleted | PathStatus::Excluded => {
+                &mut self.old
+            }
         } += 1;
     }
 

@@ -235,6 +235,10 @@ pub(crate) struct Restore {
     #[command(flatten)]
     pub(crate) rules: RuleArguments,
 
+    /// Delete what the snapshot does not have, in the trees that are restored
+    #[arg(long)]
+    pub(crate) delete: bool,
+
     /// Tell what would be restored, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

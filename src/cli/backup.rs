@@ -20,6 +20,7 @@ use signal_hook::flag;
 
 use super::arguments::Backup;
 use super::remembering::Remembering;
+use super::wording::{self, count};
 use super::{Failure, INTERRUPTED, around, clean, done_with, size};
 use crate::console::Console;
 
@@ -210,7 +211,8 @@ fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, conso
     }));
     let found = || {
         let (total, bytes) = (entries.total(), size::show(report.source_bytes));
-        format!("{total} entries, {bytes} in files: {}", news(&entries))
+        let total = count(total, "entry");
+        format!("{total}, {bytes} in files: {}", news(&entries))
     };
     if let Some(last) = &report.same_as {
         let told = format!("nothing changed since {last}, so there is no new snapshot");
@@ -236,16 +238,14 @@ fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, conso
         console.tell_terminal(&format!("snapshot {snapshot}: {}", found()));
     }
     console.tell_terminal(&format!(
-        "read {}, added {} as {} in {} segments, in {seconds:.1} s",
+        "read {}, added {} as {} in {}, in {seconds:.1} s",
         size::show(report.read_bytes),
         size::show(written.data_bytes),
         size::show(written.disk_bytes),
-        written.segments
+        count(written.segments, "segment")
     ));
-    match report.problems {
-        0 => {}
-        1 => console.tell_terminal("1 problem, named above"),
-        count => console.tell_terminal(&format!("{count} problems, named above")),
+    if let Some(problems) = wording::problems(report.problems) {
+        console.tell_terminal(&problems);
     }
 }
 

@@ -5,6 +5,7 @@ use pileus::file_reader::{self, Part};
 use pileus::format::entry::{Entry, EntryKind};
 use pileus::format::path::EntryPath;
 use pileus::metadata_log::MetadataLogReader;
+use pileus::snapshot;
 use pileus::store::catalog::Catalog;
 use pileus::store::object_cache::ObjectCache;
 
@@ -29,7 +30,7 @@ pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
         MetadataLogReader::new(&mut objects, descriptor.root),
         console,
     );
-    let entry = entry.with_context(|| format!("there is no {path} in snapshot {name}"))?;
+    let entry = entry.with_context(|| format!("{path} {}", snapshot::lacks(&name, &path)))?;
     let EntryKind::File(contents) = &entry.kind else {
         return Err(anyhow!("{path} is not a regular file in snapshot {name}").into());
     };

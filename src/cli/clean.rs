@@ -1,6 +1,7 @@
 //! `pileus clean`, and `--clean` of `pileus backup`.
 
 use std::path::Path;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use pileus::clean::{self, CleanOptions};
@@ -9,6 +10,7 @@ use pileus::monitor::{Event, Monitor};
 use serde_json::json;
 
 use super::arguments::Clean;
+use super::wording::count;
 use super::{DONE, Failure, size};
 use crate::console::Console;
 
@@ -16,6 +18,7 @@ use crate::console::Console;
 pub(crate) const BELOW: &str = "0.7";
 
 pub(crate) fn run(arguments: &Clean, console: &Console) -> Result<u8, Failure> {
+    let begun = Instant::now();
     let options = CleanOptions {
         local: arguments.localdb.clone(),
         below: below(&arguments.below).map_err(Failure::Usage)?,
@@ -27,6 +30,7 @@ pub(crate) fn run(arguments: &Clean, console: &Console) -> Result<u8, Failure> {
     console.summary(&json!({
         "type": "summary", "command": "clean", "dry_run": options.dry_run, "segments": expiring.len(),
         "data_bytes": sum(|s| s.data_bytes), "live_bytes": sum(|s| s.live_bytes), "problems": 0,
+        "seconds": begun.elapsed().as_secs_f64(),
     }));
     Ok(DONE)
 }
@@ -62,9 +66,10 @@ fn show(expiring: &[Expiring], options: &CleanOptions, console: &Console) {
         }));
         let live = size::show(segment.live_bytes);
         tell(&format!(
-            "{}  {used:.2} of {} used ({live}), {days} days old, class {}",
+            "{}  {used:.2} of {} used ({live}), {} old, class {}",
             segment.id,
             size::show(segment.data_bytes),
+            count(days.unsigned_abs(), "day"),
             segment.class
         ));
     }
@@ -72,11 +77,14 @@ fn show(expiring: &[Expiring], options: &CleanOptions, console: &Console) {
 }
 
 fn total(expiring: &[Expiring], dry_run: bool) -> String {
+    if expiring.is_empty() {
+        return "no segment is used so poorly that it would be marked as expired".to_owned();
+    }
     let live: u64 = expiring.iter().map(|segment| segment.live_bytes).sum();
     let marked = if dry_run { "would be marked" } else { "marked" };
     format!(
-        "{} segments {marked} as expired: the next backups write up to {} again",
-        expiring.len(),
+        "{} {marked} as expired: the next backups write up to {} again",
+        count(expiring.len() as u64, "segment"),
         size::show(live)
     )
 }

@@ -7,6 +7,11 @@ use super::{DONE, Failure};
 use crate::console::Console;
 
 pub(crate) fn run(arguments: &Completions, console: &Console) -> Result<u8, Failure> {
+    if console.is_json() {
+        return Err(Failure::Usage(
+            "completions prints a script, not JSON: leave out --json".to_owned(),
+        ));
+    }
     let mut script = Vec::new();
     let mut command = Arguments::command();
     clap_complete::generate(arguments.shell, &mut command, "pileus", &mut script);

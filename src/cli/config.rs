@@ -14,6 +14,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::{ArgMatches, Command, CommandFactory};
 
@@ -44,6 +45,7 @@ pub(crate) fn expand(typed: Vec<OsString>) -> Result<Vec<OsString>, String> {
     }
     let settings = read_files(of_command, &definition)?;
     let given = Given::new(&definition, name, of_command, &settings)?;
+    given.ensure_no_slip()?;
     let configured = given.configured(&|variable| std::env::var_os(variable))?;
     let typed = given.without_profile_name(typed, &relaxed(definition.clone()));
     // What stands behind `--` is no option.
@@ -60,6 +62,7 @@ pub(crate) fn expand(typed: Vec<OsString>) -> Result<Vec<OsString>, String> {
 
 /// Shows what is in force for a command, and where it came from.
 pub(crate) fn run(arguments: &Config, all: &Arguments, console: &Console) -> Result<u8, Failure> {
+    let begun = Instant::now();
     let ConfigAction::Show { command } = &arguments.action;
     let mut typed = vec![OsString::from("pileus"), OsString::from(command)];
     let mut add = |name: &str, value: Option<&OsStr>| {
@@ -79,7 +82,9 @@ pub(crate) fn run(arguments: &Config, all: &Arguments, console: &Console) -> Res
         let given = Given::new(&definition, name, of_command, &settings)?;
         given.configured(&|variable| std::env::var_os(variable))
     });
+    let mut options = 0_u64;
     for option in shown.map_err(Failure::Usage)? {
+        options += 1;
         let argument = option.argument.to_string_lossy().into_owned();
         if console.is_json() {
             let line = serde_json::json!({ "type": "option", "argument": argument, "source": option.source });
@@ -88,6 +93,10 @@ pub(crate) fn run(arguments: &Config, all: &Arguments, console: &Console) -> Res
             console.line(&format!("{argument}  # {}", option.source))?;
         }
     }
+    console.summary(&serde_json::json!({
+        "type": "summary", "command": "config show", "options": options, "problems": 0,
+        "seconds": begun.elapsed().as_secs_f64(),
+    }));
     Ok(DONE)
 }
 

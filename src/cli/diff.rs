@@ -15,7 +15,7 @@ use pileus::store::catalog::Catalog;
 use serde_json::{Value, json};
 
 use super::arguments::Diff;
-use super::{DONE, Failure, PROBLEMS, ls, size};
+use super::{DONE, Failure, PROBLEMS, ls, size, wording};
 use crate::console::{Console, json_text};
 
 /// Prints a line for each difference, in path order.
@@ -82,15 +82,26 @@ fn tell(
         0 => String::new(),
         count => format!(", {count} not compared"),
     };
-    console.tell_terminal(&format!(
-        "{old} to {new}: {} added, {} removed, {} changed, {} of them only in metadata{unknown}; {} more, {} less ({seconds:.1} s)",
-        report.added,
-        report.removed,
-        report.changed + report.metadata,
-        report.metadata,
-        size::show(report.added_bytes),
-        size::show(report.removed_bytes),
-    ));
+    if report.is_same() {
+        console.tell_terminal(&format!(
+            "{old} to {new}: no difference{unknown}, in {seconds:.1} s"
+        ));
+    } else {
+        let changed = report.changed + report.metadata;
+        let (added, removed) = (report.added, report.removed);
+        console.tell_terminal(&format!(
+            "{old} to {new}: {added} added, {removed} removed, {changed} changed"
+        ));
+        console.tell_terminal(&format!(
+            "{} only in metadata{unknown}; {} more, {} less, in {seconds:.1} s",
+            report.metadata,
+            size::show(report.added_bytes),
+            size::show(report.removed_bytes),
+        ));
+    }
+    if let Some(problems) = wording::problems(report.problems) {
+        console.tell_terminal(&problems);
+    }
 }
 
 fn status(difference: &Difference<'_>) -> &'static str {
@@ -122,6 +133,7 @@ fn line(difference: &Difference<'_>, verbose: bool) -> String {
 fn shown(aspect: Aspect, entry: &Entry) -> String {
     match value(aspect, entry) {
         Value::String(text) => escape(text.as_bytes()),
+        Value::Number(bytes) if aspect == Aspect::Contents => format!("{bytes} bytes"),
         other => other.to_string(),
     }
 }
@@ -158,7 +170,7 @@ fn value(aspect: Aspect, entry: &Entry) -> Value {
         Aspect::Links => json!(entry.links),
         Aspect::Xattrs => xattrs(entry),
         Aspect::Contents | Aspect::Target | Aspect::Device => match &entry.kind {
-            EntryKind::File(contents) => json!(format!("{} bytes", contents.size)),
+            EntryKind::File(contents) => json!(contents.size),
             EntryKind::Symlink { target } => json!(json_text(target)),
             EntryKind::CharDevice(device) | EntryKind::BlockDevice(device) => number(*device),
             _ => Value::Null,

@@ -8,6 +8,7 @@ use pileus::pattern::Pattern;
 use serde_json::{Value, json};
 
 use super::arguments::Find;
+use super::wording::{self, count};
 use super::{Failure, done_with, ls};
 use crate::console::{Console, json_text};
 
@@ -36,10 +37,17 @@ pub(crate) fn run(arguments: &Find, console: &Console) -> Result<u8, Failure> {
         "type": "summary", "command": "find", "snapshots": report.snapshots, "paths": report.paths, "versions": report.versions,
         "problems": report.problems, "seconds": begun.elapsed().as_secs_f64(),
     }));
-    console.tell_terminal(&format!(
-        "{} versions of {} paths in {} snapshots",
-        report.versions, report.paths, report.snapshots
-    ));
+    let searched = count(report.snapshots, "snapshot");
+    if report.versions == 0 {
+        console.tell_terminal(&format!("nothing found in {searched}"));
+    } else {
+        let versions = count(report.versions, "version");
+        let paths = count(report.paths, "path");
+        console.tell_terminal(&format!("{versions} of {paths} in {searched}"));
+    }
+    if let Some(problems) = wording::problems(report.problems) {
+        console.tell_terminal(&problems);
+    }
     Ok(done_with(report.problems))
 }
 

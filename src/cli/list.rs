@@ -1,5 +1,7 @@
 //! `pileus list`.
 
+use std::time::Instant;
+
 use pileus::format::descriptor::Descriptor;
 use pileus::format::snapshot_name::SnapshotName;
 use pileus::store::catalog::Catalog;
@@ -11,6 +13,7 @@ use crate::console::Console;
 
 /// Prints a line for each snapshot, oldest first. A descriptor that cannot be used is a problem, not the end of the list.
 pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
+    let begun = Instant::now();
     let catalog = Catalog::open(&arguments.dest)?;
     let wanted = |name: &&SnapshotName| {
         arguments
@@ -45,7 +48,10 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
             }
         }
     }
-    console.summary(&json!({ "type": "summary", "command": "list", "snapshots": names.len(), "problems": problems }));
+    console.summary(&json!({
+        "type": "summary", "command": "list", "snapshots": names.len(), "problems": problems,
+        "seconds": begun.elapsed().as_secs_f64(),
+    }));
     if names.is_empty() {
         let of_scheme = arguments
             .scheme

@@ -1,10 +1,13 @@
 //! `pileus ls`.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use pileus::chosen::{Chosen, Relation};
 use pileus::format::entry::{Entry, EntryKind, Owner};
 use pileus::format::escape;
 use pileus::metadata_log::MetadataLogReader;
+use pileus::snapshot;
 use pileus::store::catalog::Catalog;
 use pileus::store::object_cache::ObjectCache;
 use serde_json::{Value, json};
@@ -15,6 +18,7 @@ use crate::console::{Console, json_text};
 
 /// Prints a line for each entry, in path order.
 pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
+    let begun = Instant::now();
     let paths: Vec<_> = super::entry_paths(&arguments.paths)?;
     let of = &arguments.which;
     let catalog = Catalog::open(&of.stored.dest)?;
@@ -35,6 +39,7 @@ pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
             }
             Ok(_) => {}
             Err(error) => {
+                error.ensure_lost()?;
                 problems += 1;
                 console.problem(&error.subject, &error.reason);
             }
@@ -42,9 +47,12 @@ pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
     }
     for path in chosen.unmet() {
         problems += 1;
-        console.problem(path.as_bytes(), &format!("is not in snapshot {name}"));
+        console.problem(path.as_bytes(), &snapshot::lacks(&name, path));
     }
-    console.summary(&json!({ "type": "summary", "command": "ls", "snapshot": name.to_string(), "entries": entries, "problems": problems }));
+    console.summary(&json!({
+        "type": "summary", "command": "ls", "snapshot": name.to_string(), "entries": entries, "problems": problems,
+        "seconds": begun.elapsed().as_secs_f64(),
+    }));
     Ok(done_with(problems))
 }
 

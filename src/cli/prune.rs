@@ -12,7 +12,7 @@ use pileus::store::catalog::Catalog;
 use serde_json::json;
 
 use super::arguments::{KeepArguments, Prune as Arguments};
-use super::{Failure, done_with, size};
+use super::{Failure, done_with, size, wording};
 use crate::console::Console;
 
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<u8, Failure> {
@@ -55,6 +55,9 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<u8, Failur
     summary["problems"] = problems.into();
     summary["seconds"] = begun.elapsed().as_secs_f64().into();
     console.summary(&summary);
+    if let Some(problems) = wording::problems(problems) {
+        console.tell_terminal(&problems);
+    }
     Ok(done_with(problems))
 }
 
@@ -82,18 +85,30 @@ fn show(plan: &Plan, dry_run: bool, console: &Console) {
     }
     let removed = plan.removed().count();
     let orphans = plan.segments.iter().filter(|s| s.orphan).count();
+    let segments = wording::count(plan.segments.len() as u64, "segment");
+    let of_them = match orphans as u64 {
+        0 => String::new(),
+        count => format!(" (of them {})", wording::count(count, "orphan")),
+    };
+    let leftovers = match plan.leftovers.len() as u64 {
+        0 => String::new(),
+        count => format!(" and {} of dead runs", wording::count(count, "file")),
+    };
     tell(&format!(
-        "{removed} of {} snapshots {}, with {} segments ({orphans} of them orphans) and {} other files left behind: {}",
-        plan.snapshots.len(),
-        if dry_run { "would go" } else { "go" },
-        plan.segments.len(),
-        plan.leftovers.len(),
+        "{removed} of {} {}, with {segments}{of_them}{leftovers}: {}",
+        wording::count(plan.snapshots.len() as u64, "snapshot"),
+        match (dry_run, removed) {
+            (true, _) => "would go",
+            (false, 1) => "goes",
+            (false, _) => "go",
+        },
         size::show(plan.freed_bytes())
     ));
     if !plan.waiting.is_empty() {
         let waiting = plan.waiting.len();
         tell(&format!(
-            "{waiting} files that no snapshot has are younger than --orphan-age and stay"
+            "{} that no snapshot has stay for now: younger than --orphan-age",
+            wording::count(waiting as u64, "file")
         ));
     }
 }

@@ -7,6 +7,7 @@ use pileus::rebuild::{self, RebuildOptions};
 use serde_json::json;
 
 use super::arguments::Rebuild;
+use super::wording::{self, count};
 use super::{Failure, done_with};
 use crate::console::Console;
 
@@ -27,18 +28,20 @@ pub(crate) fn run(arguments: &Rebuild, console: &Console) -> Result<u8, Failure>
         "type": "summary", "command": "rebuild", "deep": options.deep, "snapshots": report.snapshots, "segments": report.segments,
         "entries": report.entries, "blocks": report.blocks, "problems": report.problems, "seconds": seconds,
     }));
-    let blocks = if options.deep {
-        format!(", {} blocks", report.blocks)
-    } else {
-        String::new()
-    };
-    let problems = match report.problems {
-        0 => String::new(),
-        count => format!(", {count} problems"),
-    };
+    let mut told = vec![
+        count(report.segments, "segment"),
+        count(report.entries, "path"),
+    ];
+    if options.deep {
+        told.push(count(report.blocks, "block"));
+    }
     console.tell_terminal(&format!(
-        "rebuilt from {} snapshots: {} segments, {} paths{blocks}{problems} ({seconds:.1} s)",
-        report.snapshots, report.segments, report.entries
+        "rebuilt from {}: {}, in {seconds:.1} s",
+        count(report.snapshots, "snapshot"),
+        told.join(", ")
     ));
+    if let Some(problems) = wording::problems(report.problems) {
+        console.tell_terminal(&problems);
+    }
     Ok(done_with(report.problems))
 }

@@ -11,6 +11,7 @@ use pileus::format::escape;
 use pileus::local::database::{self, RunRecord, TOLD_MAX};
 use pileus::monitor::{Event, Monitor};
 
+use super::LOCKED;
 use super::outcome::Outcome;
 use crate::console::Console;
 
@@ -52,6 +53,10 @@ impl<'c> Remembering<'c> {
         started: Timestamp,
         duration: Duration,
     ) {
+        // Local state is another run's, and that one will say how it ended.
+        if outcome.code() == LOCKED {
+            return;
+        }
         let mut told = self.told.lock().expect("no thread panics with it").clone();
         if let Some(error) = &outcome.error {
             told.insert(0, escape(error.as_bytes()));

@@ -1,5 +1,6 @@
 //! `pileus restore`.
 
+use std::path::Path;
 use std::time::Instant;
 
 use pileus::restore::{self, Overwrite, OwnerPolicy, RestoreOptions, RestoreReport};
@@ -7,6 +8,7 @@ use pileus::store::catalog::Catalog;
 use serde_json::json;
 
 use super::arguments::Restore;
+use super::wording::{self, count};
 use super::{Failure, done_with, size};
 use crate::console::Console;
 
@@ -15,6 +17,7 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
     let paths = super::entry_paths(&arguments.paths)?;
     let rules = arguments.rules.rules().map_err(Failure::Usage)?;
     let jobs = super::jobs(arguments.jobs.as_deref())?;
+    check_delete(arguments, overwrite).map_err(Failure::Usage)?;
     let catalog = Catalog::open(&arguments.which.stored.dest)?;
     let snapshot = super::choose(&arguments.which, &catalog)?;
     let options = RestoreOptions {
@@ -23,6 +26,7 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
         target: arguments.target.clone(),
         paths,
         rules,
+        delete: arguments.delete,
         dry_run: arguments.dry_run,
         overwrite,
         owner: owner(arguments),
@@ -55,6 +59,23 @@ fn overwrite(text: &str) -> Result<Overwrite, String> {
     }
 }
 
+/// Refuses to delete where it is more likely a slip than a wish.
+fn check_delete(arguments: &Restore, overwrite: Overwrite) -> Result<(), String> {
+    if !arguments.delete {
+        return Ok(());
+    }
+    if overwrite == Overwrite::Never {
+        return Err("--delete makes the target like the snapshot, but existing files stay as they are: add --overwrite=always or if-changed".to_owned());
+    }
+    let is_top = std::fs::canonicalize(&arguments.target).is_ok_and(|at| at == Path::new("/"));
+    if is_top && arguments.paths.is_empty() {
+        return Err(
+            "--delete with --target=/ needs PATHs: name the trees in which to delete".to_owned(),
+        );
+    }
+    Ok(())
+}
+
 fn owner(arguments: &Restore) -> OwnerPolicy {
     match (arguments.no_owner, arguments.numeric_owner) {
         (true, _) => OwnerPolicy::Keep,
@@ -66,25 +87,29 @@ fn owner(arguments: &Restore) -> OwnerPolicy {
 fn summarize(report: &RestoreReport, dry_run: bool, seconds: f64, console: &Console) {
     console.summary(&json!({
         "type": "summary", "command": "restore", "snapshot": report.snapshot.to_string(), "entries": report.entries,
-        "bytes": report.bytes, "dry_run": dry_run, "problems": report.problems, "seconds": seconds,
+        "restored_bytes": report.bytes, "deleted": report.deleted, "dry_run": dry_run, "problems": report.problems, "seconds": seconds,
     }));
-    let problems = if report.problems > 0 {
-        format!(", {} problems, named above", report.problems)
-    } else {
-        String::new()
-    };
+    let (entries, bytes) = (count(report.entries, "entry"), size::show(report.bytes));
+    let (deleted, snapshot) = (count(report.deleted, "entry"), &report.snapshot);
     if dry_run {
-        let (entries, bytes) = (report.entries, size::show(report.bytes));
-        let snapshot = &report.snapshot;
         console.tell(&format!(
-            "dry run: would restore {entries} entries, {bytes}, from {snapshot}{problems}; nothing was written"
+            "dry run: would restore {entries}, {bytes}, from {snapshot}"
         ));
-        return;
+        if report.deleted > 0 {
+            console.tell(&format!("would delete {deleted}"));
+        }
+        console.tell("nothing was written");
+    } else {
+        console.tell_terminal(&format!(
+            "restored {entries}, {bytes}, from {snapshot} in {seconds:.1} s"
+        ));
+        if report.deleted > 0 {
+            console.tell_terminal(&format!(
+                "deleted {deleted} that the snapshot does not have"
+            ));
+        }
     }
-    console.tell_terminal(&format!(
-        "restored {} entries, {}, from {} in {seconds:.1} s{problems}",
-        report.entries,
-        size::show(report.bytes),
-        report.snapshot
-    ));
+    if let Some(problems) = wording::problems(report.problems) {
+        console.tell_terminal(&problems);
+    }
 }

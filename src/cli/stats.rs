@@ -1,9 +1,12 @@
 //! `pileus stats`.
 
+use std::time::Instant;
+
 use pileus::stats::{self, SnapshotStats, StatsOptions, StatsReport, Utilization};
 use serde_json::{Value, json};
 
 use super::arguments::Stats;
+use super::wording::count;
 use super::{Failure, done_with, size};
 use crate::console::Console;
 
@@ -18,6 +21,7 @@ pub(crate) fn run(arguments: &Stats, console: &Console) -> Result<u8, Failure> {
         localdb: arguments.localdb.clone(),
         unfilter: arguments.stored.unfilter.clone(),
     };
+    let begun = Instant::now();
     let mut store_bytes = 0;
     let report = stats::run(&options, console, &mut |stats| {
         store_bytes += stats.new_disk_bytes;
@@ -40,7 +44,7 @@ pub(crate) fn run(arguments: &Stats, console: &Console) -> Result<u8, Failure> {
         console.line(&row(stats, store_bytes))
     })?;
     if console.is_json() {
-        console.summary(&summary(&report));
+        console.summary(&summary(&report, begun.elapsed().as_secs_f64()));
     } else if report.snapshots > 0 {
         for line in sums(&report) {
             console.line(&line)?;
@@ -92,7 +96,7 @@ fn ratio(of: u64, to: u64) -> Option<f64> {
     (to > 0).then_some(ratio)
 }
 
-fn summary(report: &StatsReport) -> Value {
+fn summary(report: &StatsReport, seconds: f64) -> Value {
     let (data, disk) = report.added;
     let classes = |utilization: &Utilization| {
         let class = |(at, (segments, bytes)): (usize, &(u64, u64))| json!({ "from_percent": at * 100 / stats::CLASSES, "segments": segments, "disk_bytes": bytes });
@@ -103,7 +107,7 @@ fn summary(report: &StatsReport) -> Value {
         "type": "summary", "command": "stats", "snapshots": report.snapshots, "entries": report.entries,
         "source_bytes": report.source_bytes, "added_data_bytes": data, "added_disk_bytes": disk,
         "segments": report.segments, "disk_bytes": report.disk_bytes, "deduplication": ratio(report.source_bytes, data),
-        "compression": ratio(data, disk), "utilization": report.utilization.as_ref().map(classes), "problems": report.problems,
+        "compression": ratio(data, disk), "utilization": report.utilization.as_ref().map(classes), "problems": report.problems, "seconds": seconds,
     })
 }
 
@@ -113,11 +117,11 @@ fn sums(report: &StatsReport) -> Vec<String> {
     vec![
         String::new(),
         format!(
-            "{} snapshots of {} in {} entries, in {} segments of {}",
-            report.snapshots,
+            "{} of {} in {}, in {} of {}",
+            count(report.snapshots, "snapshot"),
             size::show(report.source_bytes),
-            report.entries,
-            report.segments,
+            count(report.entries, "entry"),
+            count(report.segments, "segment"),
             size::show(report.disk_bytes)
         ),
         format!(

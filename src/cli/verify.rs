@@ -10,6 +10,7 @@ use pileus::verify::{self, Level, Sample, VerifyOptions};
 use serde_json::json;
 
 use super::arguments::Verify;
+use super::wording::{self, count};
 use super::{Failure, done_with};
 use crate::console::Console;
 
@@ -62,27 +63,35 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
         "store_files": report.store_files, "objects": report.objects, "files": report.files,
         "problems": report.problems, "seconds": seconds,
     }));
-    let problems = if report.problems == 0 {
-        "no damage".to_owned()
-    } else {
-        format!("{} problems, named above", report.problems)
+    let told = [
+        count(report.snapshots, "snapshot"),
+        count(report.store_files, "store file"),
+        count(report.objects, "object"),
+        count(report.files, "different file"),
+    ];
+    let depth = match level {
+        Level::Sums => 2,
+        Level::Objects => 3,
+        Level::Files => 4,
     };
-    let deeper = match level {
-        Level::Sums => String::new(),
-        Level::Objects => format!(", {} objects", report.objects),
-        Level::Files => format!(
-            ", {} objects, {} different files",
-            report.objects, report.files
-        ),
-    };
-    let sampled = sample.map_or(String::new(), |sample| {
-        let count = report.sampled_segments.unwrap_or(0);
-        format!(" of a sample of {count} segments (seed {})", sample.seed)
-    });
     console.tell_terminal(&format!(
-        "verified {} snapshots: {} store files{deeper}{sampled}: {problems} ({seconds:.1} s)",
-        report.snapshots, report.store_files
+        "verified {}, in {seconds:.1} s",
+        told[..depth].join(", ")
     ));
+    if let Some(sample) = sample {
+        let segments = count(report.sampled_segments.unwrap_or(0), "segment");
+        console.tell_terminal(&format!(
+            "a sample of {segments}; --sample={}:{} reads the same",
+            arguments
+                .sample
+                .as_deref()
+                .and_then(|text| text.split(':').next())
+                .unwrap_or_default(),
+            sample.seed
+        ));
+    }
+    let problems = wording::problems(report.problems);
+    console.tell_terminal(problems.as_deref().unwrap_or("no damage"));
     Ok(done_with(report.problems))
 }
 

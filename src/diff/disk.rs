@@ -170,6 +170,7 @@ fn lost(path: &EntryPath, what: &str, error: &io::Error) -> LogError {
         subject: path.as_bytes().to_vec(),
         object: None,
         reason: format!("{what} on the disk: {error}"),
+        no_room: None,
     }
 }
 

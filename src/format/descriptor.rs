@@ -9,6 +9,8 @@ use super::checksum::Checksum;
 use super::date::{format_date, parse_date};
 use super::integer::parse_u64;
 use super::object_ref::{ObjectRef, SegmentId};
+use super::path::EntryPath;
+use super::percent;
 use super::stanza::Stanza;
 
 const CLEARSIGN_BEGIN: &[u8] = b"-----BEGIN PGP SIGNED MESSAGE-----";
@@ -40,6 +42,9 @@ pub struct Descriptor {
     pub segments: Vec<SegmentId>,
     /// What the snapshot holds and cost, where the writer said so (an addition by pileus).
     pub totals: Option<Totals>,
+    /// The trees that the snapshot is of, where the writer said so (an addition by pileus): in the directories above them it does
+    /// not have everything.
+    pub sources: Option<Vec<EntryPath>>,
     /// Whether the text was clear-signed; whether the signature is good is not known here.
     pub signed: bool,
 }
@@ -84,6 +89,7 @@ impl Descriptor {
                 .transpose()?,
             segments: parse_segments(required("Segments")?)?,
             totals: parse_totals(&stanza),
+            sources: stanza.get("Sources").and_then(parse_sources),
             signed,
         })
     }
@@ -110,6 +116,15 @@ impl Descriptor {
             line("Source-bytes", &totals.source_bytes);
             line("Added-data-bytes", &totals.added_data_bytes);
             line("Added-disk-bytes", &totals.added_disk_bytes);
+        }
+        if let Some(sources) = &self.sources {
+            text.push_str("Sources:\n");
+            for source in sources {
+                let mut encoded = Vec::new();
+                percent::encode(source.as_bytes(), &mut encoded);
+                let encoded = String::from_utf8_lossy(&encoded);
+                writeln!(text, "    {encoded}").expect("a String takes all text");
+            }
         }
         text.push_str("Segments:\n");
         for segment in &self.segments {
@@ -164,6 +179,14 @@ fn parse_totals(stanza: &Stanza<'_>) -> Option<Totals> {
         added_data_bytes: number("Added-data-bytes")?,
         added_disk_bytes: number("Added-disk-bytes")?,
     })
+}
+
+/// Trees that cannot be read are as good as none: whoever asks is about to delete.
+fn parse_sources(text: &[u8]) -> Option<Vec<EntryPath>> {
+    let words = text.split(u8::is_ascii_whitespace);
+    let words = words.filter(|word| !word.is_empty());
+    let sources = words.map(|word| EntryPath::new(percent::decode(word).ok()?).ok());
+    sources.collect()
 }
 
 /// Returns the text inside a clear-signature (RFC 9580, section 7), given what follows its first line's dashes.
@@ -297,6 +320,10 @@ mod tests {
     fn written_descriptors_are_read_back() {
         let mut descriptor =
             Descriptor::parse(text("LBS Snapshot v0.8").as_bytes()).expect("parses");
+        descriptor.sources = Some(vec![
+            EntryPath::scan_root(),
+            EntryPath::new(*b"a b/\xff%\n").expect("is a path"),
+        ]);
         descriptor.totals = Some(Totals {
             entries: 1,
             source_bytes: 2,

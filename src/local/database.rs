@@ -23,7 +23,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
@@ -59,7 +59,7 @@ impl Database {
         let path = directory.join(FILE_NAME);
         let shown = path.display().to_string();
         // SQLite itself would make it readable for all.
-        super::open_private(&path).with_context(|| format!("cannot open {shown}"))?;
+        super::open_private(&path).map_err(|error| super::cannot_open(error, &path))?;
         Self::begin(Connection::open(&path), shown)
     }
 
@@ -133,6 +133,9 @@ fn explain(error: rusqlite::Error, path: &str) -> anyhow::Error {
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
             anyhow::anyhow!("local database {path}: the disk is full, or fails ({error})")
         }
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => anyhow::anyhow!(
+            "local database {path} cannot be written ({error}): see that its directory can be, or name another one with --localdb"
+        ),
         _ => anyhow::Error::new(error).context(format!("local database {path}")),
     }
 }

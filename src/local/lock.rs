@@ -44,7 +44,7 @@ impl Lock {
         let path = directory.join(FILE_NAME);
         let shown = path.display();
         let opened = super::open_private(&path);
-        let mut file = opened.with_context(|| format!("cannot open {shown}"))?;
+        let mut file = opened.map_err(|error| super::cannot_open(error, &path))?;
         hold(&file, directory)?;
         let text = format!(
             "process {} since {}\n",

@@ -161,6 +161,7 @@ impl<S: EntryStream> Half<S> {
                     subject: entry.path.as_bytes().to_vec(),
                     object: None,
                     reason: "its entry does not stand in path order; it is not compared".to_owned(),
+                    no_room: None,
                 })
             }
             Ok(entry) => {

@@ -25,6 +25,18 @@ pub struct LogError {
     pub object: Option<ObjectId>,
     /// Why.
     pub reason: String,
+    /// Set if there was no room for a temporary file: then nothing is known of what seems lost.
+    pub no_room: Option<String>,
+}
+
+impl LogError {
+    /// Fails where nothing is lost but room for temporary files.
+    pub fn ensure_lost(&self) -> anyhow::Result<()> {
+        match &self.no_room {
+            Some(reason) => anyhow::bail!("{reason}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What comes next in an object of a log.
@@ -173,6 +185,7 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
                         subject: b"metadata log".to_vec(),
                         object: None,
                         reason: e.to_string(),
+                        no_room: None,
                     }));
                 }
             }
@@ -184,6 +197,7 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
             subject: reference.object.to_string().into_bytes(),
             object: Some(reference.object),
             reason,
+            no_room: None,
         };
         if self
             .stack
@@ -202,10 +216,14 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
         if let Some(visited) = &mut self.visited {
             visited(reference);
         }
-        let text = self
-            .objects
-            .get(reference)
-            .map_err(|e| error(format!("part of the metadata log is lost: {e:#}")))?;
+        let text = self.objects.get(reference).map_err(|e| LogError {
+            no_room: self
+                .objects
+                .ensure_had_room()
+                .err()
+                .map(|e| format!("{e:#}")),
+            ..error(format!("part of the metadata log is lost: {e:#}"))
+        })?;
         self.fruitless_bytes += text.len();
         if self.fruitless_bytes > FRUITLESS_BYTES_MAX {
             self.stack.clear();
@@ -255,6 +273,7 @@ fn interpret(stanza: &Stanza<'_>) -> Result<Entry, LogError> {
             subject,
             object: None,
             reason: format!("cannot use its entry: {e}"),
+            no_room: None,
         }
     })
 }

@@ -83,7 +83,7 @@ impl Prune<'_> {
         let local = self.local.as_ref();
         if let Some(database) = local.and_then(|local| local.database.as_ref()) {
             database.forget_segments(&ids)?;
-            let told = format!("the local state has forgotten {} segments", ids.len());
+            let told = format!("segments that the local state has forgotten: {}", ids.len());
             self.monitor.note(&told);
         }
         for segment in &segments {

@@ -97,6 +97,7 @@ impl<'r, 't> Planner<'r, 't> {
         let entry = match item {
             Ok(entry) => entry,
             Err(error) => {
+                error.ensure_lost()?;
                 self.restorer.problem(&error.subject, error.reason);
                 return Ok(());
             }

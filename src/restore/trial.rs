@@ -11,12 +11,13 @@ use anyhow::Result;
 use nix::sys::stat::{FileStat, SFlag};
 
 use super::collision::{Decision, decide};
+use super::delete::Deleter;
 use super::planner::{LinkKey, link_key};
 use super::target::{self, DirCursor, Target};
 use super::{RestoreOptions, RestoreReport, check_found};
 use crate::chosen::{Relation, Wanted};
+use crate::format::descriptor::Descriptor;
 use crate::format::entry::{Entry, EntryKind};
-use crate::format::object_ref::ObjectRef;
 use crate::format::path::EntryPath;
 use crate::metadata_log::MetadataLogReader;
 use crate::monitor::{Counter, PathStatus};
@@ -41,7 +42,7 @@ struct Trial<'r> {
 pub(super) fn run(
     options: &RestoreOptions,
     catalog: &Catalog,
-    root: ObjectRef,
+    descriptor: &Descriptor,
     monitor: &Counter<'_>,
 ) -> Result<RestoreReport> {
     let target = Target::open_existing(&options.target)?;
@@ -58,29 +59,37 @@ pub(super) fn run(
     let mut wanted = Wanted::new(&options.paths, options.rules.clone());
     let (mut found, mut lost) = (0, 0);
     let mut objects = ObjectCache::new(catalog, options.unfilter.as_deref())?;
-    for item in MetadataLogReader::new(&mut objects, root) {
+    let mut deletion = Deleter::begin(options, descriptor, target.as_ref(), &mut objects, monitor)?;
+    for item in MetadataLogReader::new(&mut objects, descriptor.root) {
+        let is_cleared = deletion
+            .as_mut()
+            .is_some_and(|deletion| deletion.meet(&item));
         match item {
             Ok(entry) => {
                 found += 1;
-                trial.add(&entry, &mut wanted);
+                trial.add(&entry, &mut wanted, is_cleared);
             }
             Err(error) => {
+                error.ensure_lost()?;
                 lost += 1;
                 monitor.problem(&error.subject, error.reason);
             }
         }
     }
+    let deleted = deletion.map_or(0, Deleter::finish);
     check_found(options, &wanted, (found, lost), monitor)?;
     Ok(RestoreReport {
         snapshot: options.snapshot.clone(),
         entries: trial.entries,
         bytes: trial.bytes,
+        deleted,
         problems: monitor.problems(),
     })
 }
 
 impl Trial<'_> {
-    fn add(&mut self, entry: &Entry, wanted: &mut Wanted) {
+    /// Takes an entry; `is_cleared` says that what is in its place would have been deleted.
+    fn add(&mut self, entry: &Entry, wanted: &mut Wanted, is_cleared: bool) {
         let path = &entry.path;
         let is_directory = matches!(entry.kind, EntryKind::Directory);
         let relation = wanted.relate(path, is_directory);
@@ -103,7 +112,7 @@ impl Trial<'_> {
         if is_directory {
             self.add_directory(path, Relation::Within);
         } else {
-            self.add_other(entry);
+            self.add_other(entry, is_cleared);
         }
     }
 
@@ -131,9 +140,13 @@ impl Trial<'_> {
         }
     }
 
-    fn add_other(&mut self, entry: &Entry) {
+    fn add_other(&mut self, entry: &Entry, is_cleared: bool) {
         let overwrite = self.options.overwrite;
-        let there = self.there(&entry.path);
+        let there = if is_cleared {
+            Ok(None)
+        } else {
+            self.there(&entry.path)
+        };
         let decision = there.map(|there| decide(overwrite, there.as_ref(), entry));
         match decision {
             Ok(Decision::Create | Decision::Replace) => {

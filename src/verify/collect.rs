@@ -194,6 +194,7 @@ impl<'a, 'c> Collector<'a, 'c> {
                 subject: entry.path.as_bytes().to_vec(),
                 object: None,
                 reason: format!("{error:#}"),
+                no_room: None,
             },
         };
         self.lost(part, &error)?;

@@ -28,9 +28,9 @@ fn assert_wrong_options(options: &[&str], parts: &[&str]) {
 
 #[test]
 fn a_missing_argument_is_named() {
-    assert_usage(&["backup", "src"], &["--dest <DIR>"]);
+    assert_usage(&["backup", "src"], &["--dest=DIR is missing"]);
     assert_usage(&["backup", "--dest=", "src"], &["--dest <DIR>"]);
-    assert_usage(&["backup", "--dest=store"], &["<PATH>"]);
+    assert_usage(&["backup", "--dest=store"], &["PATH... is missing"]);
     assert_usage(&["backup", "--dest=store", ""], &["PATH"]);
 }
 

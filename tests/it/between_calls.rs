@@ -57,18 +57,25 @@ fn place() -> Place {
     place
 }
 
-/// Backs `tree` up with the library loaded; a run that waits for somebody at a FIFO is ended after a minute.
+/// Backs `tree` up with the library loaded.
 fn backup(place: &Place) -> Ended {
+    run(
+        place,
+        &[
+            "backup",
+            "--dest=store",
+            "--compression=none",
+            "--exclude=substitute",
+            "tree",
+        ],
+    )
+}
+
+/// Runs pileus with the library loaded; a run that waits for somebody at a FIFO is ended after a minute.
+fn run(place: &Place, arguments: &[&str]) -> Ended {
     let library = place.join("between.so");
     let preload = format!("LD_PRELOAD={}", library.display());
     let under = ["timeout", "--kill-after=1", "60", "env", &preload];
-    let arguments = [
-        "backup",
-        "--dest=store",
-        "--compression=none",
-        "--exclude=substitute",
-        "tree",
-    ];
     Ended::of(place.command_under(&under, arguments).stdin(Stdio::null()))
 }
 
@@ -157,4 +164,40 @@ fn a_file_that_the_disk_cannot_read_is_named_and_left_out() {
     place.succeed(["verify", "--dest=store", "--level=files"]);
     place.succeed(["restore", "--dest=store", "--target=back"]);
     place.sh("cmp tree/zz back/tree/zz; test ! -e back/tree/unreadable");
+}
+
+#[test]
+fn a_directory_swapped_for_a_link_before_it_is_emptied_leads_nowhere() {
+    // Superfluous itself, and one of the snapshot with something superfluous in it.
+    for in_snapshot in [false, true] {
+        for inside in [false, true] {
+            let place = place();
+            place.sh("mkdir -p back/tree/victim; echo x >back/tree/victim/inside");
+            if in_snapshot {
+                place.sh("mkdir tree/victim");
+            }
+            if inside {
+                // The link leads to a directory of the same names.
+                place.sh("ln -s ../../secret back/tree/substitute");
+            } else {
+                place.sh("ln -s / back/tree/substitute");
+            }
+            place.succeed(["backup", "--dest=store", "--compression=none", "tree"]);
+            let arguments = [
+                "restore",
+                "--dest=store",
+                "--target=back",
+                "--overwrite=if-changed",
+                "--delete",
+                "--exclude=substitute",
+                "tree",
+            ];
+            let ended = run(&place, &arguments);
+            assert!(matches!(ended.code, Some(0 | 3)), "{ended:?}");
+            assert_eq!(place.names("secret"), ["inside"], "{ended:?}");
+            // The exchange took place.
+            place.sh("test ! -L back/tree/substitute -a -d back/tree/substitute");
+            assert_eq!(place.names("back/tree/substitute"), ["inside"]);
+        }
+    }
 }

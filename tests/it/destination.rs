@@ -116,11 +116,15 @@ fn no_room_for_temporary_files_is_not_told_as_damage_nor_remembered() {
         pileus verify --dest=store --level=objects; echo $?
         pileus rebuild --dest=store --localdb=state 2>last; echo $?; tail -n 1 last >&2
         sha1sum --quiet --check before
+        pileus restore --dest=store --target=back; echo $?
+        pileus find --dest=store 's*'; echo $?
+        pileus diff --dest=store --root=. latest; echo $?
+        pileus ls --dest=store; echo $?
         unset TMPDIR; pileus verify --dest=store --level=files; echo $?",
     );
-    assert_eq!(ended.stdout, "1\n1\n0\n", "{ended:?}");
+    assert_eq!(ended.stdout, "1\n1\n1\n1\n1\n1\n0\n", "{ended:?}");
     let lines: Vec<_> = ended.stderr.lines().collect();
-    assert_eq!(lines.len(), 2, "{ended:?}");
+    assert_eq!(lines.len(), 6, "{ended:?}");
     assert!(
         lines
             .iter()

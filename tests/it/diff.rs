@@ -393,7 +393,7 @@ fn what_cannot_be_compared_is_refused_in_one_line() {
         .assert_one_line(1, &["there is no snapshot \"nope\""]);
     place
         .run(["diff", "--dest=store"])
-        .assert_one_line(2, &["<A>"]);
+        .assert_one_line(2, &["A is missing"]);
     place
         .run(["diff", "--dest=store", "latest", "--root=nope"])
         .assert_one_line(1, &["nope is not a directory"]);

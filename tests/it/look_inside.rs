@@ -226,10 +226,10 @@ fn cat_prints_exactly_the_contents() {
         place.sh(&format!("cmp printed {}", name.trim_start_matches('/')));
     }
     for (path, code, part) in [
-        ("tree/nope", 1, "there is no tree/nope in snapshot first-"),
+        ("tree/nope", 1, "tree/nope is not in snapshot first-"),
         ("tree", 1, "tree is not a regular file"),
         ("tree/link", 1, "tree/link is not a regular file"),
-        ("tree/big/below", 1, "there is no tree/big/below"),
+        ("tree/big/below", 1, "tree/big/below is not in snapshot"),
         ("../tree/big", 2, "\"..\""),
     ] {
         let ended = place.survive(["cat", "--dest=store", path]);

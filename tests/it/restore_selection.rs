@@ -103,7 +103,7 @@ fn a_path_that_is_not_in_the_snapshot_is_a_problem_or_the_end() {
         &["nope", "tree/a/on"],
     ] {
         let ended = restore(&place, nothing);
-        ended.assert_one_line(1, &["there is no", nothing[0], "pileus ls"]);
+        ended.assert_one_line(1, &["is not in snapshot", "pileus find"]);
     }
     let ended = restore(&place, &["tree/../tree/a"]);
     ended.assert_one_line(2, &["\"..\""]);
@@ -335,7 +335,7 @@ fn a_dry_run_tells_what_is_in_the_way_and_leaves_it_there() {
         assert_eq!(state(&place), before);
         let wet = place.run(words);
         let (dry, wet) = (dry.summary(), wet.summary());
-        for field in ["entries", "bytes", "problems"] {
+        for field in ["entries", "restored_bytes", "problems"] {
             assert_eq!(dry[field], wet[field], "{overwrite} {field}: {dry} {wet}");
         }
         place.sh("rm -rf back; mkdir -p back/tree/a back/tree/link; echo other >back/tree/a/one; echo x >back/tree/b; ln -s / back/tree/ab");

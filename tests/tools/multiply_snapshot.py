@@ -48,7 +48,7 @@ def main() -> None:
     reference = re.search("^Root: (.*)$", text, re.M).group(1)
     data = root_text(store, reference)
     old_root = reference.split("/")[0]
-    needed = re.findall("^    (.*)$", text, re.M)
+    needed = re.findall("^    (.*)$", text[text.index("Segments:\n") :], re.M)
     date = datetime.datetime.strptime(re.search(r"^Date: (.*) \+0000$", text, re.M).group(1), "%Y-%m-%d %H:%M:%S")
     stem = first.name[: -len("20261122T033305.lbs")]
     for _ in range(count):

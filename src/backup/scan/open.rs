@@ -11,6 +11,7 @@ use nix::sys::stat::{FileStat, Mode, fstat};
 use nix::sys::statfs::fstatfs;
 
 use super::identity;
+use crate::backup::source::Source;
 use crate::format::path::EntryPath;
 
 /// File systems that show what the kernel knows, by the number that `statfs` gives their type. Nothing in them was written by
@@ -110,6 +111,18 @@ pub(super) fn open_file(directory: impl AsFd, name: &[u8]) -> std::io::Result<Fi
     } else {
         Err(std::io::Error::other("is not a regular file"))
     }
+}
+
+/// Tells whether a source is a directory, or leads to one where links are followed.
+pub(in crate::backup) fn is_directory(base: &Path, source: &Source) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let path = base.join(std::ffi::OsStr::from_bytes(source.place().as_bytes()));
+    let found = if source.follow {
+        std::fs::metadata(path)
+    } else {
+        std::fs::symlink_metadata(path)
+    };
+    found.is_ok_and(|found| found.is_dir())
 }
 
 /// Tells, for a good error before anything else happens, whether a source is there.

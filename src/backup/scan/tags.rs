@@ -5,8 +5,8 @@ use std::io::Read;
 use std::os::fd::AsFd;
 
 use super::open::open_file;
-use crate::backup::names::Names;
 use crate::backup::selection::Selection;
+use crate::names::Names;
 use crate::rules::Rule;
 
 /// The file that marks a cache, and how it begins (<https://bford.info/cachedir/>).

@@ -11,8 +11,8 @@ use nix::sys::stat::{FileStat, fstat};
 
 use super::open::open_same;
 use super::{Called, Met, Scanner, Seen, Visit, identity, tags};
-use crate::backup::names::Names;
 use crate::format::path::EntryPath;
+use crate::names::Names;
 use crate::rules::{Rule, RuleId};
 
 /// Directories of the current path that are kept open at once.

@@ -201,7 +201,7 @@ impl Parser<'_> {
 }
 
 /// Returns how many characters have to be put in, taken out or replaced to make one word of another.
-fn distance(one: &str, other: &str) -> usize {
+pub(super) fn distance(one: &str, other: &str) -> usize {
     let other: Vec<_> = other.chars().collect();
     let mut row: Vec<_> = (0..=other.len()).collect();
     for (i, character) in one.chars().enumerate() {

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::file::{NOT_HERE, PATHS, Setting, Value};
+use super::file::{NOT_HERE, PATHS, Setting, Value, distance};
 
 /// Options that exclude one another, and of which the one that was typed counts.
 const EXCLUSIVE: [&[&str]; 1] = [&["compression", "filter"]];
@@ -26,6 +26,10 @@ pub(super) struct Given<'g> {
     settings: Vec<&'g Setting>,
     /// The profile, if its name was typed in place of a PATH.
     profile_as_path: Option<String>,
+    /// The one PATH, if it is neither there nor a profile.
+    unknown_path: Option<String>,
+    /// The names of all profiles.
+    profiles: Vec<String>,
 }
 
 impl<'g> Given<'g> {
@@ -46,13 +50,20 @@ impl<'g> Given<'g> {
             .collect();
         profiles.sort_unstable();
         profiles.dedup();
-        let only_path = only_path(name, matches).filter(|path| profiles.contains(&path.as_str()));
+        let (only_path, unknown_path) = match only_path(name, matches) {
+            Some(path) if profiles.contains(&path.as_str()) => (Some(path), None),
+            other => (
+                None,
+                other.filter(|path| std::fs::symlink_metadata(path).is_err()),
+            ),
+        };
         let named = matches.get_one::<String>("profile").cloned();
         let named = named.or_else(|| std::env::var("PILEUS_PROFILE").ok());
         let profile = only_path.clone().or(named);
         if let Some(profile) = profile.as_deref().filter(|name| !profiles.contains(name)) {
             let there_are = match &profiles[..] {
                 [] => "there is none in the configuration".to_owned(),
+                [one] => format!("there is only {one}"),
                 some => format!("there are {}", some.join(", ")),
             };
             return Err(format!("there is no profile \"{profile}\": {there_are}"));
@@ -79,6 +90,28 @@ impl<'g> Given<'g> {
             matches,
             settings,
             profile_as_path: only_path,
+            unknown_path,
+            profiles: profiles.into_iter().map(ToOwned::to_owned).collect(),
+        })
+    }
+
+    /// Refuses a word that is neither a file nor a profile but nearly the name of one.
+    pub(super) fn ensure_no_slip(&self) -> Result<(), String> {
+        let Some(word) = &self.unknown_path else {
+            return Ok(());
+        };
+        let near = |profile: &&String| {
+            distance(profile, word) <= 2 && distance(profile, word) < word.len()
+        };
+        let nearest = self
+            .profiles
+            .iter()
+            .filter(near)
+            .min_by_key(|profile| distance(profile, word));
+        nearest.map_or(Ok(()), |nearest| {
+            Err(format!(
+                "there is neither a file nor a profile \"{word}\": the nearest profile is \"{nearest}\""
+            ))
         })
     }
 

@@ -1,4 +1,4 @@
-//! The names in one directory.
+//! The names in one directory of the disk.
 
 use std::os::fd::BorrowedFd;
 
@@ -7,17 +7,17 @@ use nix::errno::Errno;
 
 /// The sorted names of a directory, packed: a directory of a million files costs its names and 4 bytes each.
 #[derive(Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     bytes: Vec<u8>,
     /// Where each name begins in `bytes`, in path order; a name ends at a NUL.
     starts: Vec<u32>,
     /// Number of names that were left out.
-    pub(super) left_out: u64,
+    pub(crate) left_out: u64,
 }
 
 impl Names {
     /// Reads the names that are not left out. With an error of the kernel come the names that were read before it.
-    pub(super) fn read(
+    pub(crate) fn read(
         directory: BorrowedFd<'_>,
         leave_out: impl Fn(&[u8]) -> bool,
     ) -> (Self, Option<Errno>) {
@@ -57,7 +57,7 @@ impl Names {
     }
 
     /// Tells whether a name is there.
-    pub(super) fn has(&self, name: &[u8]) -> bool {
+    pub(crate) fn has(&self, name: &[u8]) -> bool {
         let found = self
             .starts
             .binary_search_by(|&start| name_at(&self.bytes, start).cmp(name));
@@ -65,13 +65,13 @@ impl Names {
     }
 
     /// Drops all names but those for which `keep` says so.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
         let bytes = &self.bytes;
         self.starts.retain(|&start| keep(name_at(bytes, start)));
     }
 
     /// Returns a name by its place in path order.
-    pub(super) fn get(&self, index: usize) -> Option<&[u8]> {
+    pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
         self.starts
             .get(index)
             .map(|&start| name_at(&self.bytes, start))

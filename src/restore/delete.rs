@@ -1,0 +1,330 @@
+//! Removes from the target what the snapshot does not have: `--delete`.
+//!
+//! Entries come in path order, as do the names of a directory of the target, so one pass over both tells what is superfluous. In memory
+//! are the names of the directories on the way to the present entry. What is superfluous goes before anything is written below it: it
+//! makes room, and a directory may stand where a file belongs.
+//!
+//! Deleting is where a restore could do harm, so all of this holds:
+//!
+//! - Nothing is deleted before the whole log was read once and found whole, complete and in order ([`doubt`]): a damaged log
+//!   looks like an empty directory. After a part that cannot be read all the same, nothing more is.
+//! - Only what is in a tree that the snapshot is of (its descriptor names them) and that the PATHs mean: a directory above a source is
+//!   recorded without its other contents. A snapshot that does not name its trees wants PATHs.
+//! - What a rule leaves out stays, and the directories above it with it.
+//! - Nothing on another file system than that of its tree, mounted over it or a Btrfs subvolume; nothing of the store itself.
+//! - No link is followed; see [`super::target`] and [`tree`].
+
+mod tree;
+
+use anyhow::{Result, bail};
+use nix::sys::stat::{FileStat, SFlag};
+
+use super::collision::{Decision, decide};
+use super::target::{self, DirCursor, Target};
+use super::{Overwrite, RestoreOptions};
+use crate::chosen::{Chosen, Relation};
+use crate::format::descriptor::Descriptor;
+use crate::format::entry::{Entry, EntryKind};
+use crate::format::path::EntryPath;
+use crate::metadata_log::{LogError, MetadataLogReader};
+use crate::monitor::Counter;
+use crate::rules::{RuleId, RuleStack, Verdict};
+use crate::store::object_cache::ObjectCache;
+use tree::Opened;
+
+/// Makes sure that what a snapshot does not have is no accident, as far as that can be known before the log is read.
+pub(super) fn ensure_complete(options: &RestoreOptions, descriptor: &Descriptor) -> Result<()> {
+    let snapshot = &options.snapshot;
+    if snapshot.is_checkpoint() {
+        bail!(
+            "snapshot {snapshot} is a checkpoint, which lacks what its run had not come to: restore without --delete, or choose a complete one"
+        );
+    }
+    if descriptor.sources.is_none() && options.paths.is_empty() {
+        bail!(
+            "snapshot {snapshot} does not say which trees it is of: name with PATHs those in which --delete may remove what it does not have"
+        );
+    }
+    Ok(())
+}
+
+/// Reads a log to its end, and says why what it does not have may belong to the snapshot all the same, if it may.
+fn doubt(log: MetadataLogReader<'_, '_>) -> Result<Option<String>> {
+    let mut last: Option<EntryPath> = None;
+    for item in log {
+        let entry = match item {
+            Ok(entry) => entry,
+            Err(error) => {
+                error.ensure_lost()?;
+                return Ok(Some("not all metadata can be read".to_owned()));
+            }
+        };
+        if last.as_ref().is_some_and(|last| *last >= entry.path) {
+            return Ok(Some(format!("{} is not in path order", entry.path)));
+        }
+        last = Some(entry.path);
+    }
+    Ok(None)
+}
+
+/// Compares the target with a snapshot, and deletes.
+pub(super) struct Deleter<'r> {
+    options: &'r RestoreOptions,
+    monitor: &'r Counter<'r>,
+    /// None if there is no target, or nothing is to be deleted any more.
+    cursor: Option<DirCursor<'r>>,
+    /// The trees that the snapshot is of, if it says so.
+    sources: Option<Vec<EntryPath>>,
+    chosen: Chosen,
+    rules: RuleStack,
+    /// The directory of the store, as device and inode number.
+    store: Option<(u64, u64)>,
+    /// The chosen directories above the present entry, and it itself if it is one.
+    levels: Vec<Level>,
+    /// Number of entries that were deleted, or would have been.
+    deleted: u64,
+}
+
+/// A directory of the snapshot.
+struct Level {
+    path: EntryPath,
+    /// The rule that leaves it out, if one does.
+    left_out_by: Option<RuleId>,
+    /// The directory in the target, with the names that are still to come; none if nothing is to be deleted in it.
+    opened: Option<Opened>,
+}
+
+impl<'r> Deleter<'r> {
+    /// Reads the whole log first. None if nothing is to be deleted; if it was to be and may not, that is a problem.
+    pub(super) fn begin(
+        options: &'r RestoreOptions,
+        descriptor: &Descriptor,
+        target: Option<&'r Target>,
+        objects: &mut ObjectCache<'_>,
+        monitor: &'r Counter<'r>,
+    ) -> Result<Option<Self>> {
+        if !options.delete {
+            return Ok(None);
+        }
+        let log = MetadataLogReader::new(objects, descriptor.root);
+        if let Some(reason) = doubt(log)? {
+            let reason = format_args!("nothing is deleted: {reason}");
+            monitor.problem(b"--delete", reason);
+            return Ok(None);
+        }
+        Ok(Some(Self::new(options, descriptor, target, monitor)))
+    }
+
+    fn new(
+        options: &'r RestoreOptions,
+        descriptor: &Descriptor,
+        target: Option<&'r Target>,
+        monitor: &'r Counter<'r>,
+    ) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        let store = std::fs::metadata(&options.store);
+        Self {
+            options,
+            monitor,
+            cursor: target.map(DirCursor::new),
+            sources: descriptor.sources.clone(),
+            chosen: Chosen::new(&options.paths),
+            rules: RuleStack::new(options.rules.clone()),
+            store: store.ok().map(|store| (store.dev(), store.ino())),
+            levels: Vec::new(),
+            deleted: 0,
+        }
+    }
+
+    /// Takes the next item of the log, before it is restored, and deletes what stands before it or in its place. Returns whether its
+    /// place is free because of that.
+    pub(super) fn meet(&mut self, item: &Result<Entry, LogError>) -> bool {
+        let Ok(entry) = item else {
+            if self.cursor.take().is_some() {
+                let reason = "nothing more is deleted: not all metadata can be read";
+                self.monitor.problem(b"--delete", reason);
+            }
+            return false;
+        };
+        if self.cursor.is_none() {
+            return false;
+        }
+        while let Some(level) = self.levels.last()
+            && !entry.path.is_within(&level.path)
+        {
+            self.leave();
+        }
+        self.pass_names_before(&entry.path);
+        if self.chosen.relate(&entry.path) != Relation::Within {
+            return false;
+        }
+        let is_directory = matches!(entry.kind, EntryKind::Directory);
+        let verdict = self
+            .rules
+            .decide(&entry.path, is_directory, self.rule_above(&entry.path));
+        if is_directory {
+            self.enter(&entry.path, verdict);
+            return false;
+        }
+        verdict.left_out_by().is_none() && self.clear(entry)
+    }
+
+    /// Deletes what is left to do behind the last entry, and returns how many entries were deleted.
+    pub(super) fn finish(mut self) -> u64 {
+        while !self.levels.is_empty() {
+            self.leave();
+        }
+        self.deleted
+    }
+
+    /// Returns the rule that leaves out the directory of a path, if that was met.
+    fn rule_above(&self, path: &EntryPath) -> Option<RuleId> {
+        let above = self.levels.last()?;
+        (above.path.as_bytes() == path.split().0)
+            .then_some(above.left_out_by)
+            .flatten()
+    }
+
+    /// Deletes the names in the present directory that come before an entry, which may lie deeper in it.
+    fn pass_names_before(&mut self, path: &EntryPath) {
+        while let Some(level) = self.levels.last_mut() {
+            let below = path
+                .components()
+                .nth(level.path.components().count())
+                .unwrap_or_default();
+            let Some(opened) = &mut level.opened else {
+                return;
+            };
+            match opened.names.get(opened.next) {
+                Some(name) if name < below => {
+                    let superfluous = level.path.join(name);
+                    opened.next += 1;
+                    self.delete(&superfluous);
+                }
+                Some(name) if name == below => {
+                    opened.next += 1;
+                    return;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Goes into a directory of the snapshot.
+    fn enter(&mut self, path: &EntryPath, verdict: Verdict) {
+        let left_out_by = verdict.left_out_by();
+        let may_take = left_out_by.is_none_or(|rule| self.rules.may_include_below(path, rule));
+        let begins = self.begins_tree(path);
+        let above = self.levels.last();
+        // Whatever is above has been judged: its mount counts here, or nothing is deleted in it.
+        let inherited = above.map(|above| above.opened.as_ref().map(|opened| opened.mount));
+        let opened = match inherited {
+            _ if !may_take || !self.is_in_tree(path) => None,
+            Some(None) if !begins && above.is_some_and(|above| self.is_in_tree(&above.path)) => {
+                None
+            }
+            Some(mount) => self.open(path, mount.filter(|_| !begins)),
+            None => self.open(path, None),
+        };
+        self.levels.push(Level {
+            path: path.clone(),
+            left_out_by,
+            opened,
+        });
+    }
+
+    /// Opens a directory in which names are to be deleted, and says so if that cannot be.
+    fn open(&mut self, path: &EntryPath, mount: Option<target::Mount>) -> Option<Opened> {
+        let cursor = self.cursor.as_mut()?;
+        match Opened::open(cursor, path, mount, self.store) {
+            Ok(opened) => Some(opened),
+            Err(refused) => {
+                refused.tell(path, self.monitor);
+                None
+            }
+        }
+    }
+
+    /// Leaves the innermost directory: what is left of its names is not in the snapshot.
+    fn leave(&mut self) {
+        while let Some(level) = self.levels.last_mut()
+            && let Some(opened) = &mut level.opened
+            && let Some(name) = opened.names.get(opened.next)
+        {
+            let superfluous = level.path.join(name);
+            opened.next += 1;
+            self.delete(&superfluous);
+        }
+        self.levels.pop();
+    }
+
+    /// Tells whether a tree in which may be deleted begins here: a source, or a PATH.
+    fn begins_tree(&self, path: &EntryPath) -> bool {
+        let is_source = |sources: &Vec<_>| sources.contains(path);
+        self.sources.as_ref().is_some_and(is_source) || self.options.paths.contains(path)
+    }
+
+    /// Tells whether the snapshot has everything that was in this directory, as far as it was chosen.
+    fn is_in_tree(&self, path: &EntryPath) -> bool {
+        let sources = self.sources.as_ref();
+        sources.is_none_or(|sources| sources.iter().any(|source| path.is_within(source)))
+    }
+
+    /// Removes a directory that stands where something else belongs, if it may be replaced.
+    fn clear(&mut self, entry: &Entry) -> bool {
+        let path = &entry.path;
+        let (parent, name) = path.split();
+        let is_open = |level: &Level| level.opened.is_some() && level.path.as_bytes() == parent;
+        let (true, Some(cursor)) = (self.levels.last().is_some_and(is_open), &mut self.cursor)
+        else {
+            return false;
+        };
+        let there = cursor
+            .enter(parent)
+            .and_then(|parent| target::stat(parent, name));
+        let Ok(Some(there)) = there else {
+            return false;
+        };
+        if !is_directory(&there) || !self.replaces(&there, entry) {
+            return false;
+        }
+        self.delete(path)
+    }
+
+    /// Tells whether a directory gives way to an entry: as a file of its times would.
+    fn replaces(&self, there: &FileStat, entry: &Entry) -> bool {
+        let mut as_if = *there;
+        as_if.st_mode = SFlag::S_IFLNK.bits();
+        let overwrite = self.options.overwrite;
+        overwrite != Overwrite::Never && decide(overwrite, Some(&as_if), entry) == Decision::Replace
+    }
+
+    /// Deletes what is under a name in the innermost directory, with all below it, but for what the rules leave out. Returns whether
+    /// the name is free.
+    fn delete(&mut self, path: &EntryPath) -> bool {
+        let left_out_by = self.rule_above(path);
+        let level = self.levels.last();
+        let (Some(cursor), Some(opened)) = (
+            self.cursor.as_mut(),
+            level.and_then(|level| level.opened.as_ref()),
+        ) else {
+            return false;
+        };
+        let (rules, store, dry_run) = (&self.rules, self.store, self.options.dry_run);
+        let mut removal = tree::Removal {
+            cursor,
+            rules,
+            store,
+            dry_run,
+            monitor: self.monitor,
+            deleted: 0,
+        };
+        let is_gone = removal.remove(path, opened, left_out_by);
+        self.deleted += removal.deleted;
+        is_gone
+    }
+}
+
+fn is_directory(there: &FileStat) -> bool {
+    target::file_type(there) == SFlag::S_IFDIR
+}
