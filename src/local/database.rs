@@ -117,7 +117,13 @@ fn age_class(class: i64) -> u32 {
 fn explain(error: rusqlite::Error, path: &str) -> anyhow::Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            anyhow::anyhow!("{path} is damaged ({error}): {REMEDY}")
+            // SQLite says the same of a disk that cannot read it.
+            anyhow::anyhow!("{path} is damaged, or the disk cannot read it ({error}): {REMEDY}")
+        }
+        Some(ErrorCode::CannotOpen) => {
+            anyhow::anyhow!(
+                "local database {path}: it or a file beside it cannot be opened or made: no room, or not allowed ({error})"
+            )
         }
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
             anyhow::anyhow!("local database {path}: the disk is full, or fails ({error})")
