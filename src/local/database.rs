@@ -53,22 +53,28 @@ impl Database {
         let shown = path.display().to_string();
         // SQLite itself would make it readable for all.
         super::open_private(&path).with_context(|| format!("cannot open {shown}"))?;
-        Self::begin(Connection::open(&path), shown)
+        let begin = |sharing| Self::begin(Connection::open(&path), shown.clone(), sharing);
+        // The first error is the one to tell: without sharing, what is wrong otherwise is as wrong.
+        begin(Sharing::Yes).or_else(|error| begin(Sharing::No).map_err(|_| error))
     }
 
     /// Begins with nothing, in a file without a name that is gone when the database is: for a dry run without local state.
     pub fn temporary() -> Result<Self> {
         let shown = "in the directory for temporary files".to_owned();
-        Self::begin(Connection::open(""), shown)
+        Self::begin(Connection::open(""), shown, Sharing::Yes)
     }
 
-    fn begin(opened: rusqlite::Result<Connection>, path: String) -> Result<Self> {
+    fn begin(opened: rusqlite::Result<Connection>, path: String, sharing: Sharing) -> Result<Self> {
         let database = Self {
             connection: opened.map_err(|e| explain(e, &path))?,
             path,
             row_ids: HashMap::new(),
         };
-        // First of all, since setting a mode writes into the file, which may be somebody else's.
+        if sharing == Sharing::No {
+            let mode = "PRAGMA locking_mode = EXCLUSIVE";
+            database.sql(database.connection.query_row(mode, [], |_| Ok(())))?;
+        }
+        // Before the other modes, since setting one writes into the file, which may be somebody else's.
         let version = database.version()?;
         database.sql(prepare(&database.connection))?;
         database.migrate_from(version)?;
@@ -94,11 +100,18 @@ impl Database {
     }
 }
 
+/// Whether the database may be looked at beside the run. SQLite needs shared memory for that, which some file systems lack (network ones,
+/// FUSE); whoever is alone with the database, as the lock of local state allows, keeps in memory of its own what would be shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    Yes,
+    No,
+}
+
 const REMEDY: &str = "move it away, and make a new one with pileus rebuild; without that, the next backup stores everything again";
 
 /// Sets the modes that do not depend on the tables' version.
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    // A file system without shared memory (some network ones) refuses WAL; the rollback journal is as safe, only slower.
     connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     // Otherwise SQLite, as it is built here, plans a statement anew for each value that is bound: two thirds of the time of all look-ups.

@@ -11,6 +11,7 @@
  *                  kernel may), gone (the directory BETWEEN_GONE gets another name, TO, or trades places with what is there; FROM:TO), or the
  *                  number of an error
  * BETWEEN_UNTIL    the last call that fails, for errors; default: BETWEEN_AT; -1: all that follow
+ * BETWEEN_UNSHARED if set, files cannot be mapped into memory that is shared, as on some network file systems
  * BETWEEN_AHEAD    seconds by which the clock is ahead
  * BETWEEN_JUMP     n:seconds: from its n-th reading on, the clock is ahead by so much more (or behind, if negative)
  *
@@ -26,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -319,6 +321,15 @@ struct dirent64 *readdir64(DIR *directory) {
     struct dirent64 *entry = be == FAIL ? 0 : next(directory);
     END(struct dirent64 *, entry);
 }
+
+void *mmap(void *where, size_t length, int protection, int flags, int file, off_t offset) {
+    if (file >= 0 && (flags & MAP_TYPE) == MAP_SHARED && getenv("BETWEEN_UNSHARED")) {
+        errno = ENODEV;
+        return MAP_FAILED;
+    }
+    return (void *)syscall(SYS_mmap, where, length, protection, flags, file, offset);
+}
+void *mmap64(void *where, size_t length, int protection, int flags, int file, off64_t offset) __attribute__((alias("mmap")));
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
     static long calls;

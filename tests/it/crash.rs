@@ -59,6 +59,37 @@ fn a_clock_may_jump_and_memory_and_disk_may_be_short() {
 }
 
 #[test]
+fn local_state_may_lie_where_no_memory_is_shared() {
+    need("cc");
+    let place = Place::new();
+    let source = project("tests/crash/between.c");
+    place.sh(&format!(
+        "cc -shared -fPIC -o between.so {}",
+        source.display()
+    ));
+    place.write("src/file", "contents");
+    for arguments in [
+        &["backup", "--dest=store", "src"][..],
+        &["backup", "--dest=store", "src"],
+        &["clean", "--localdb=store"],
+        &["prune", "--dest=store", "--keep-last=1"],
+        &["rebuild", "--dest=store", "--deep"],
+        &["backup", "--dest=store", "src"],
+    ] {
+        let mut command = place.command(arguments);
+        command.env("LD_PRELOAD", place.join("between.so"));
+        let ended = Ended::of(command.env("BETWEEN_UNSHARED", "1"));
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
+    }
+    place.succeed(["backup", "--dest=store", "src"]);
+    place.succeed(["verify", "--dest=store", "--level=files"]);
+}
+
+#[test]
 fn where_no_thread_can_be_started_the_run_fails_with_an_error() {
     let place = Place::new();
     place.write("src/file", "contents");
