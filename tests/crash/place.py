@@ -52,7 +52,7 @@ class Workshop:
         environment |= variables or {}
         command = [*prefix, self.program, *map(str, arguments)]
         return subprocess.run(command, env=environment, cwd=self.sources, stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, errors="replace", timeout=120)
+                              text=True, errors="replace", timeout=120, start_new_session=True)
 
 
 class Base:
