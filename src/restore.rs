@@ -32,7 +32,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::unistd::geteuid;
 
 use crate::chosen::Wanted;
@@ -350,16 +350,23 @@ impl<'t> Restorer<'t> {
         } = plan;
         let spool = &*spool;
         thread::scope(|scope| {
-            let start_worker = |_| {
-                scope.spawn(|| {
-                    work(
-                        &mut Worker::new(self, spool, catalog, &unfinished),
-                        &receiver,
-                    )
-                })
+            let run = || {
+                let mut worker = Worker::new(self, spool, catalog, &unfinished);
+                work(&mut worker, &receiver)
             };
-            let workers: Vec<_> = (0..self.options.jobs.max(1)).map(start_worker).collect();
-            let sent = send_all(tasks, segments, &sender);
+            let start_worker = |_| thread::Builder::new().spawn_scoped(scope, run);
+            // With a few threads less it only takes longer.
+            let (mut workers, mut failed) = (Vec::new(), None);
+            for started in (0..self.options.jobs.max(1)).map(start_worker) {
+                match started {
+                    Ok(worker) => workers.push(worker),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            let sent = match failed {
+                Some(error) if workers.is_empty() => Err(error).context("cannot start a thread"),
+                _ => send_all(tasks, segments, &sender),
+            };
             drop(sender);
             let ended = workers.into_iter().map(|worker| {
                 worker

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use super::BackupReport;
-use super::publish::{self, Naming};
+use super::publish::{self, Naming, Published};
 use super::run::Run;
 use crate::format::checksum::{Algorithm, Checksum};
 use crate::format::descriptor::{Descriptor, Totals};
@@ -53,7 +53,9 @@ impl Run<'_> {
     fn checkpoint(&mut self, now: Timestamp) -> Result<SnapshotName> {
         let (root, uses) = self.log.checkpoint(&self.pool)?;
         self.complete_segments()?;
-        let checkpoint = self.publish(root, &uses, Naming::Checkpoint, now)?;
+        let published = self.publish(root, &uses, Naming::Checkpoint, now)?;
+        published.durable?;
+        let checkpoint = published.name;
         self.sink.database().commit()?;
         self.log.checkpoint_cache();
         self.safe_bytes = self.sink.stored_bytes();
@@ -94,8 +96,12 @@ impl Run<'_> {
             return Ok(self.report(None, false));
         }
         let started = self.outside.started;
-        let snapshot = self.publish(log.root, &log.uses, Naming::Complete, started)?;
-        self.remember(&snapshot, log.cache);
+        let published = self.publish(log.root, &log.uses, Naming::Complete, started)?;
+        let snapshot = published.name;
+        match published.durable {
+            Ok(()) => self.remember(&snapshot, log.cache),
+            Err(error) => self.forget(&snapshot, &error),
+        }
         Ok(self.report(Some(snapshot), false))
     }
 
@@ -114,7 +120,7 @@ impl Run<'_> {
         uses: &BTreeMap<SegmentId, u64>,
         naming: Naming,
         earliest: Timestamp,
-    ) -> Result<SnapshotName> {
+    ) -> Result<Published> {
         let database = self.sink.database();
         let segments: Vec<_> = uses.keys().copied().collect();
         let sums = file_sums(database, &segments)?;
@@ -147,9 +153,18 @@ impl Run<'_> {
             sums: &sums,
             signature_filter,
         };
-        let snapshot = publication.publish(earliest, describe)?;
-        database.add_snapshot(&snapshot, Some(totals), uses)?;
-        Ok(snapshot)
+        let published = publication.publish(earliest, describe)?;
+        database.add_snapshot(&published.name, Some(totals), uses)?;
+        Ok(published)
+    }
+
+    /// The snapshot exists, but its name may not be on disk: local state must not know what may be gone tomorrow.
+    fn forget(&self, snapshot: &SnapshotName, error: &anyhow::Error) {
+        let reason = format!(
+            "is complete, but a power failure may take it away, and the local state does not know it: {error:#}"
+        );
+        let subject = format!("snapshot {snapshot}");
+        self.outside.monitor.problem(subject.as_bytes(), reason);
     }
 
     /// Steps 4 and 5. The snapshot exists: without local state the next run reads or stores some files again, no more.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 use nix::sys::stat::FileStat;
 
@@ -99,7 +99,9 @@ pub(super) fn scan(
 ) -> Result<()> {
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(BATCHES_AHEAD);
-        let walker = scope.spawn(move || walk(&scanner, clock, reads_all, &sender));
+        let walker = thread::Builder::new()
+            .spawn_scoped(scope, move || walk(&scanner, clock, reads_all, &sender))
+            .context("cannot start a thread")?;
         let visited = visit_all(&receiver, visitor);
         // The walker notices that nobody listens any more.
         drop(receiver);

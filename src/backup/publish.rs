@@ -32,6 +32,13 @@ impl Naming {
     }
 }
 
+/// A descriptor that has its name: the snapshot exists.
+pub(super) struct Published {
+    pub(super) name: SnapshotName,
+    /// Whether that name would outlive a power failure.
+    pub(super) durable: Result<()>,
+}
+
 /// What is to be published, and how.
 pub(super) struct Publication<'p> {
     pub(super) store: &'p Arc<StoreDir>,
@@ -43,7 +50,7 @@ pub(super) struct Publication<'p> {
 }
 
 impl Publication<'_> {
-    /// Publishes the sums file and the descriptor of a snapshot and returns its name.
+    /// Publishes the sums file and the descriptor of a snapshot and returns its name. After an error there is no snapshot.
     ///
     /// The descriptor is signed before anything of the snapshot is published, so a failing signature leaves no trace of it. The
     /// sums file takes the name, the first free second at or after `earliest`, and the descriptor follows. All segments must be
@@ -52,7 +59,7 @@ impl Publication<'_> {
         &self,
         earliest: Timestamp,
         describe: impl Fn(Timestamp) -> Descriptor,
-    ) -> Result<SnapshotName> {
+    ) -> Result<Published> {
         let store = self.store;
         let mut instant = earliest;
         loop {
@@ -68,8 +75,8 @@ impl Publication<'_> {
                         add(store, &descriptor_file, &text)?,
                         "{descriptor_file} appeared in the store while it was being written"
                     );
-                    store.sync()?;
-                    return Ok(name);
+                    let durable = store.sync();
+                    return Ok(Published { name, durable });
                 }
             }
             instant = next_second(instant).context("the clock is at its end")?;

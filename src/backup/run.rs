@@ -135,7 +135,7 @@ impl<'r> Run<'r> {
         Ok(Self {
             options,
             outside,
-            pool: Pool::start(Arc::clone(&state.store), options.jobs, names),
+            pool: Pool::start(Arc::clone(&state.store), options.jobs, names)?,
             store: Arc::clone(&state.store),
             sink: BlockSink::new(state, options.deduplicate, filter, bytes, stored),
             log,

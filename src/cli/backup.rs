@@ -271,8 +271,10 @@ impl Clock for SystemClock {
     }
 
     fn wait_until(&self, instant: Timestamp) {
-        // A negative duration (the instant has passed) does not convert, and then there is nothing to wait for.
-        if let Ok(rest) = std::time::Duration::try_from(instant.duration_since(Timestamp::now())) {
+        // A negative duration (the instant has passed) does not convert, and then there is nothing to wait for. Nor is there sense in
+        // waiting for a clock that was set back in mid-run, perhaps by a day.
+        let rest = std::time::Duration::try_from(instant.duration_since(Timestamp::now()));
+        if let Some(rest) = rest.ok().filter(|rest| rest.as_secs() < 2) {
             thread::sleep(rest);
         }
     }

@@ -60,23 +60,29 @@ impl Database {
         let shown = path.display().to_string();
         // SQLite itself would make it readable for all.
         super::open_private(&path).map_err(|error| super::cannot_open(error, &path))?;
-        Self::begin(Connection::open(&path), shown)
+        let begin = |sharing| Self::begin(Connection::open(&path), shown.clone(), sharing);
+        // The first error is the one to tell: without sharing, what is wrong otherwise is as wrong.
+        begin(Sharing::Yes).or_else(|error| begin(Sharing::No).map_err(|_| error))
     }
 
     /// Begins with nothing, in a file without a name that is gone when the database is: for a dry run without local state.
     pub fn temporary() -> Result<Self> {
         let shown = "in the directory for temporary files".to_owned();
-        Self::begin(Connection::open(""), shown)
+        Self::begin(Connection::open(""), shown, Sharing::Yes)
     }
 
-    fn begin(opened: rusqlite::Result<Connection>, path: String) -> Result<Self> {
+    fn begin(opened: rusqlite::Result<Connection>, path: String, sharing: Sharing) -> Result<Self> {
         let mut database = Self {
             connection: opened.map_err(|e| explain(e, &path))?,
             path,
             row_ids: HashMap::new(),
             recent: RefCell::new(RecentBlocks::new(false)),
         };
-        // First of all, since setting a mode writes into the file, which may be somebody else's.
+        if sharing == Sharing::No {
+            let mode = "PRAGMA locking_mode = EXCLUSIVE";
+            database.sql(database.connection.query_row(mode, [], |_| Ok(())))?;
+        }
+        // Before the other modes, since setting one writes into the file, which may be somebody else's.
         let version = database.version()?;
         database.sql(prepare(&database.connection))?;
         database.migrate_from(version)?;
@@ -105,11 +111,18 @@ impl Database {
     }
 }
 
+/// Whether the database may be looked at beside the run. SQLite needs shared memory for that, which some file systems lack (network ones,
+/// FUSE); whoever is alone with the database, as the lock of local state allows, keeps in memory of its own what would be shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    Yes,
+    No,
+}
+
 const REMEDY: &str = "move it away, and make a new one with pileus rebuild; without that, the next backup stores everything again";
 
 /// Sets the modes that do not depend on the tables' version.
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    // A file system without shared memory (some network ones) refuses WAL; the rollback journal is as safe, only slower.
     connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     // Otherwise SQLite, as it is built here, plans a statement anew for each value that is bound: two thirds of the time of all look-ups.
@@ -128,13 +141,14 @@ fn age_class(class: i64) -> u32 {
 fn explain(error: rusqlite::Error, path: &str) -> anyhow::Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            anyhow::anyhow!("{path} is damaged ({error}): {REMEDY}")
+            // SQLite says the same of a disk that cannot read it.
+            anyhow::anyhow!("{path} is damaged, or the disk cannot read it ({error}): {REMEDY}")
         }
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
             anyhow::anyhow!("local database {path}: the disk is full, or fails ({error})")
         }
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => anyhow::anyhow!(
-            "local database {path} cannot be written ({error}): see that its directory can be, or name another one with --localdb"
+            "local database {path} cannot be written ({error}): see that its directory can be and has room, or name another one with --localdb"
         ),
         _ => anyhow::Error::new(error).context(format!("local database {path}")),
     }

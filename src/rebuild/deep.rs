@@ -72,7 +72,11 @@ pub(super) fn index(
             let sender = sender.clone();
             let (segments, next) = (&segments, &next);
             let unfilter = options.unfilter.as_deref();
-            scope.spawn(move || work(catalog, segments, next, unfilter, &sender));
+            thread::Builder::new()
+                .spawn_scoped(scope, move || {
+                    work(catalog, segments, next, unfilter, &sender);
+                })
+                .with_context(|| format!("cannot start {} threads", options.jobs))?;
         }
         drop(sender);
         for (done, found) in (1..).zip(receiver) {

@@ -43,9 +43,12 @@ impl Opened {
     ) -> Result<Self, String> {
         let opened = Self::create_empty(cursor, place, path, work)?;
         if let Err(error) = opened.set_length(restorer.options.sparse) {
-            opened.remove(cursor);
+            let left = match opened.remove(cursor) {
+                Ok(()) => String::new(),
+                Err(error) => format!(", {}", not_removed(&error)),
+            };
             return Err(format!(
-                "cannot be given its length of {} bytes: {error}",
+                "cannot be given its length of {} bytes: {error}{left}",
                 work.size
             ));
         }
@@ -129,7 +132,8 @@ impl Opened {
             .enter(parent)
             .and_then(|parent| target::rename(parent, temporary, name, self.work.replace));
         if placed.is_err() {
-            self.remove(cursor);
+            // The problem that led here is told; a temporary file that cannot even be removed adds nothing to it.
+            drop(self.remove(cursor));
         }
         placed
     }
@@ -196,19 +200,18 @@ impl Opened {
         if renamed.is_ok() {
             return format!("what could be restored is in \"{}\"", escape(&aside));
         }
-        self.remove(cursor);
-        "it is left out".to_owned()
+        match self.remove(cursor) {
+            Ok(()) => "it is left out".to_owned(),
+            Err(error) => not_removed(&error),
+        }
     }
 
-    fn remove(&self, cursor: &mut DirCursor<'_>) {
+    fn remove(&self, cursor: &mut DirCursor<'_>) -> io::Result<()> {
         let (parent, name) = self.path.split();
         let name = self.temporary.as_deref().unwrap_or(name);
-        // The problem that led here is told; a file that cannot even be removed adds nothing to it.
-        drop(
-            cursor
-                .enter(parent)
-                .and_then(|parent| target::remove(parent, name)),
-        );
+        cursor
+            .enter(parent)
+            .and_then(|parent| target::remove(parent, name))
     }
 
     fn set_length(&self, sparse: bool) -> io::Result<()> {
@@ -242,6 +245,11 @@ impl Opened {
 fn temporary_name(place: Place, work: Work) -> Option<Vec<u8>> {
     (!work.in_one_step || work.replace)
         .then(|| format!(".pileus-{}-{place:x}.part", std::process::id()).into_bytes())
+}
+
+/// Says that wrong contents stand under a true name, where the target allows nothing else.
+fn not_removed(error: &io::Error) -> String {
+    format!("and it cannot be removed ({error}): what stands there is not what was backed up")
 }
 
 /// Compares checksums; the error says both.

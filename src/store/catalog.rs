@@ -58,7 +58,7 @@ impl Catalog {
             .into_iter()
             .filter_entry(is_of_store)
         {
-            let entry = entry.with_context(|| format!("cannot list {shown}"))?;
+            let entry = entry.map_err(|error| cannot_list(root, error))?;
             if let Some(name) = entry.file_name().to_str().filter(|_| entry.depth() > 0) {
                 catalog.add(name, entry.path());
             }
@@ -225,6 +225,16 @@ pub fn ensure_not_renamed(
         );
     }
     Ok(())
+}
+
+/// Names the directory that cannot be listed, and the reason once.
+fn cannot_list(root: &Path, error: walkdir::Error) -> anyhow::Error {
+    let shown = error.path().unwrap_or(root).display().to_string();
+    let reason = error.into_io_error().map_or_else(
+        || anyhow::anyhow!("it is a loop of links"),
+        anyhow::Error::new,
+    );
+    reason.context(format!("cannot list {shown}"))
 }
 
 fn extension_of(segment: &Path) -> Option<&str> {

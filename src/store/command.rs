@@ -36,10 +36,12 @@ fn run_script(command: &str, script: &str, input: &[u8]) -> Result<Vec<u8>> {
     let unread = stdin.try_clone().context("cannot make a pipe")?;
     let spawned = spawn(script, stdin.into());
     let mut child = spawned.with_context(|| format!("cannot start filter \"{command}\""))?;
-    let errors = drain_stderr(&mut child);
+    let errors = drain_stderr(&mut child)?;
     let mut stdout = child.stdout.take().expect("standard output is piped");
     thread::scope(|scope| {
-        scope.spawn(move || writer.write_all(input));
+        thread::Builder::new()
+            .spawn_scoped(scope, move || writer.write_all(input))
+            .context("cannot start a thread")?;
         let mut output = Vec::new();
         let read = stdout.read_to_end(&mut output);
         let status = child
@@ -64,11 +66,13 @@ pub fn check(command: &str, input: &[u8]) -> Result<()> {
     let (stdin, mut writer) = io::pipe().context("cannot make a pipe")?;
     let spawned = spawn(command, stdin.into());
     let mut child = spawned.with_context(|| format!("cannot start \"{command}\""))?;
-    let errors = drain_stderr(&mut child);
+    let errors = drain_stderr(&mut child)?;
     let mut stdout = child.stdout.take().expect("standard output is piped");
     thread::scope(|scope| {
         // A verifier may stop reading when it has seen enough.
-        scope.spawn(move || drop(writer.write_all(input)));
+        thread::Builder::new()
+            .spawn_scoped(scope, move || drop(writer.write_all(input)))
+            .context("cannot start a thread")?;
         let read = io::copy(&mut stdout, &mut io::sink());
         let status = child
             .wait()
@@ -85,7 +89,7 @@ pub fn check(command: &str, input: &[u8]) -> Result<()> {
 pub fn stream(command: &str, input: File) -> Result<CommandStream> {
     let spawned = spawn(command, input.into());
     let mut child = spawned.with_context(|| format!("cannot start \"{command}\""))?;
-    let errors = drain_stderr(&mut child);
+    let errors = drain_stderr(&mut child)?;
     let stdout = child.stdout.take().expect("standard output is piped");
     Ok(CommandStream {
         command: command.to_owned(),
@@ -154,9 +158,9 @@ fn spawn(command: &str, stdin: OwnedFd) -> io::Result<Child> {
     }
 }
 
-fn drain_stderr(child: &mut Child) -> JoinHandle<Vec<u8>> {
+fn drain_stderr(child: &mut Child) -> Result<JoinHandle<Vec<u8>>> {
     let mut stderr = child.stderr.take().expect("standard error is piped");
-    thread::spawn(move || {
+    let drain = move || {
         let mut kept = Vec::new();
         let mut buffer = [0; 1024];
         // An error here only shortens the message.
@@ -165,7 +169,9 @@ fn drain_stderr(child: &mut Child) -> JoinHandle<Vec<u8>> {
             kept.extend_from_slice(&buffer[..count.min(room)]);
         }
         kept
-    })
+    };
+    let started = thread::Builder::new().spawn(drain);
+    started.context("cannot start a thread")
 }
 
 /// Returns `: <standard error>` on one line, or nothing.

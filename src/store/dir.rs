@@ -56,7 +56,9 @@ impl StoreDir {
                     )
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                made => made.with_context(|| format!("cannot create {shown}"))?,
+                made => made
+                    .and_then(|()| sync_directory_of(path))
+                    .with_context(|| format!("cannot create {shown}"))?,
             }
         }
         Self::open(path, Keeps::All)
@@ -306,7 +308,11 @@ fn rename_no_replace(directory: &File, from: &Path, to: &Path) -> io::Result<()>
         result => return result.map_err(io::Error::from),
     }
     match fs::hard_link(from, to) {
-        Ok(()) => fs::remove_file(from),
+        Ok(()) => {
+            // The file has its name. A second one that cannot be taken away is a leftover like any other part file.
+            drop(fs::remove_file(from));
+            Ok(())
+        }
         Err(e)
             if e.raw_os_error()
                 .is_some_and(|raw| unsupported(Errno::from_raw(raw))) =>
@@ -315,6 +321,20 @@ fn rename_no_replace(directory: &File, from: &Path, to: &Path) -> io::Result<()>
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             fs::rename(from, to)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// Makes the name of a new directory durable: without it, a snapshot in it would be lost with the power, however well its files were
+/// synced.
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    // Seen from inside, so that `.` and `/` have a directory above them too.
+    match File::open(path.join("..")) {
+        Ok(above) => above.sync_all(),
+        // One that may not be read can be synced with its file system, which is that of the new directory.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            syncfs(File::open(path)?).map_err(io::Error::from)
         }
         Err(e) => Err(e),
     }

@@ -96,8 +96,7 @@ struct Output {
 
 impl Pool {
     /// Starts `jobs` workers that write segments called by `names` into `store`.
-    #[must_use]
-    pub fn start(store: Arc<StoreDir>, jobs: usize, names: Box<Names>) -> Self {
+    pub fn start(store: Arc<StoreDir>, jobs: usize, names: Box<Names>) -> Result<Self> {
         let (queue, receiver) = sync_channel(1);
         let shared = Arc::new(Shared {
             store,
@@ -108,15 +107,16 @@ impl Pool {
         let receiver = Arc::new(Mutex::new(receiver));
         let start_worker = |_| {
             let (shared, receiver) = (Arc::clone(&shared), Arc::clone(&receiver));
-            thread::spawn(move || work(&shared, &receiver))
+            thread::Builder::new().spawn(move || work(&shared, &receiver))
         };
-        let workers = (0..jobs.max(1)).map(start_worker).collect();
-        Self {
+        let workers = (0..jobs.max(1)).map(start_worker);
+        let workers: Result<_, _> = workers.collect();
+        Ok(Self {
             names: Mutex::new(names),
             queue: Some(queue),
-            workers,
+            workers: workers.with_context(|| format!("cannot start {jobs} threads"))?,
             shared,
-        }
+        })
     }
 
     /// Returns after how many further frames the size of one is asked for: enough to keep all workers busy, and the bound of what is

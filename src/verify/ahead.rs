@@ -8,7 +8,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 
 use super::sums::Sums;
 use crate::format::object_ref::SegmentId;
@@ -52,8 +52,10 @@ pub(super) fn read(
     let jobs = jobs.clamp(1, segments.len().max(1));
     let queues: Vec<_> = (0..jobs).map(|_| Queue::default()).collect();
     thread::scope(|scope| {
+        // Threads must not wait for one that takes nothing more.
+        let _closing: Vec<_> = queues.iter().map(Closing).collect();
         for (job, queue) in queues.iter().enumerate() {
-            scope.spawn(move || {
+            let read_all = move || {
                 // Whoever waits at the queue must not wait for a thread that has panicked.
                 let _closing = Closing(queue);
                 for id in segments.iter().skip(job).step_by(jobs) {
@@ -61,10 +63,11 @@ pub(super) fn read(
                         break;
                     }
                 }
-            });
+            };
+            thread::Builder::new()
+                .spawn_scoped(scope, read_all)
+                .with_context(|| format!("cannot start {jobs} threads"))?;
         }
-        // Nor must the threads wait for one that takes nothing more.
-        let _closing: Vec<_> = queues.iter().map(Closing).collect();
         for place in 0..segments.len() {
             loop {
                 let read = queues[place % jobs].take();

@@ -9,6 +9,7 @@ mod checkpoints;
 mod choosing;
 mod clean;
 mod config;
+mod crash;
 mod damage;
 mod deleting;
 mod destination;
