@@ -1,9 +1,12 @@
 //! Marks poorly used segments as expired: the conductor of `pileus clean`.
 //!
 //! It touches local state alone. The store is neither read nor changed: the next backup writes what is live of the marked segments
-//! again, and once the snapshots that still need them are pruned, so are they. [`crate::local::utilization`] says what is marked.
+//! again, and once the snapshots that still need them are pruned, so are they. [`crate::local::utilization`] says what is marked;
+//! [`lost`] marks what is damaged.
 
-use std::path::PathBuf;
+pub mod lost;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
@@ -25,15 +28,7 @@ pub struct CleanOptions {
 
 /// Returns the segments that were marked, those first that are most worth it; in a dry run those that would be.
 pub fn run(options: &CleanOptions, now: Timestamp) -> Result<Vec<Expiring>> {
-    let directory = &options.local;
-    if !has_local_state(options) {
-        bail!(
-            "there is no local state in {}: name the directory of the backups' --localdb, or the store if they have none",
-            directory.display()
-        );
-    }
-    let lock = Lock::take(directory, now)?;
-    let database = Database::open(directory)?;
+    let (lock, database) = open(&options.local, now)?;
     let expiring = utilization::poorly_used(&database, options.below, now.as_second())?;
     if !options.dry_run {
         utilization::mark(&database, &expiring)?;
@@ -44,9 +39,22 @@ pub fn run(options: &CleanOptions, now: Timestamp) -> Result<Vec<Expiring>> {
     Ok(expiring)
 }
 
+/// Opens local state that is there, under its lock.
+fn open(directory: &Path, now: Timestamp) -> Result<(Lock, Database)> {
+    if !has_local_state(directory) {
+        bail!(
+            "there is no local state in {}: name the directory of the backups' --localdb, or the store if they have none",
+            directory.display()
+        );
+    }
+    let lock = Lock::take(directory, now)?;
+    let database = Database::open(directory)?;
+    Ok((lock, database))
+}
+
 /// Tells whether there is anything to clean yet.
 #[must_use]
-pub fn has_local_state(options: &CleanOptions) -> bool {
-    let database = options.local.join(database::FILE_NAME);
+pub fn has_local_state(directory: &Path) -> bool {
+    let database = directory.join(database::FILE_NAME);
     database.symlink_metadata().is_ok()
 }

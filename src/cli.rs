@@ -16,6 +16,7 @@ mod export;
 mod find;
 mod hooks;
 mod list;
+mod lost;
 mod ls;
 mod man;
 mod metrics;

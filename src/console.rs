@@ -149,6 +149,11 @@ impl Console {
         }
     }
 
+    /// Prints what is to be done about problems, where they were printed.
+    pub(crate) fn advise(&self, text: &str) {
+        self.to_stderr(NAME, text);
+    }
+
     /// Prints what failed for one thing of a run that goes on.
     pub(crate) fn problem(&self, subject: &[u8], reason: &str) {
         self.told(&Problem {

@@ -274,12 +274,12 @@ impl Comparison<'_, '_> {
         let (old, new) = match side {
             Side::Old => {
                 self.report.removed += 1;
-                self.report.removed_bytes += size(entry);
+                add(&mut self.report.removed_bytes, size(entry));
                 (Some(entry), None)
             }
             Side::New => {
                 self.report.added += 1;
-                self.report.added_bytes += size(entry);
+                add(&mut self.report.added_bytes, size(entry));
                 (None, Some(entry))
             }
         };
@@ -308,8 +308,9 @@ impl Comparison<'_, '_> {
         if aspects.is_empty() {
             return Ok(());
         }
-        self.report.added_bytes += size(new).saturating_sub(size(old));
-        self.report.removed_bytes += size(old).saturating_sub(size(new));
+        let (added, removed) = (&mut self.report.added_bytes, &mut self.report.removed_bytes);
+        add(added, size(new).saturating_sub(size(old)));
+        add(removed, size(old).saturating_sub(size(new)));
         if matches!(aspects[0], Aspect::Contents | Aspect::Type) {
             self.report.changed += 1;
         } else {
@@ -372,6 +373,11 @@ impl Contents<'_> {
 
 fn is_directory(entry: &Entry) -> bool {
     matches!(entry.kind, EntryKind::Directory)
+}
+
+/// Adds up sizes, which a store may claim to be anything.
+fn add(sum: &mut u64, bytes: u64) {
+    *sum = sum.saturating_add(bytes);
 }
 
 fn size(entry: &Entry) -> u64 {

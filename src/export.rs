@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 
 use crate::chosen::{Chosen, Relation};
-use crate::file_reader::{self, Part};
+use crate::file_reader::{self, Expanded, Part};
 use crate::format::entry::{DeviceNumber, Entry, EntryKind, FileContents};
 use crate::format::path::EntryPath;
 use crate::format::snapshot_name::SnapshotName;
@@ -186,7 +186,12 @@ impl Export<'_, '_> {
         let path = entry.path.as_bytes();
         let expanded = file_reader::expand(contents.data.clone(), &mut self.objects);
         let mut contents = contents.clone();
-        let mut usable = expanded.map(|data| contents.data = data);
+        let mut usable = expanded.map(|expanded| {
+            // One of too many parts to be held has no holes in the archive.
+            contents.data = match expanded {
+                Expanded::All(data) | Expanded::TooMany(data) => data,
+            };
+        });
         // One that is larger than any file can be is refused at once.
         let checked =
             contents.size <= CHECKED_FIRST_BYTES || contents.size > file_reader::FILE_BYTES_MAX;

@@ -19,6 +19,10 @@ const FRUITLESS_BYTES_MAX: usize = 64 << 20;
 /// Most references of one file: enough for a file of 16 TiB, and a bound on what a hostile store can make of a few bytes.
 const REFERENCES_MAX: usize = 16 << 20;
 
+/// Most references of a file that are in memory at once, some 40 MB: a file of 400 GiB in whole blocks. Of one with more, lists are read
+/// as often as they are needed.
+const HELD_MAX: usize = 400 << 10;
+
 /// A stretch of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part<'d> {
@@ -130,7 +134,7 @@ pub fn read(
     take: &mut dyn FnMut(Part<'_>) -> Result<()>,
 ) -> Result<()> {
     let mut check = ContentsCheck::new(contents)?;
-    for reference in expand(contents.data.clone(), objects)? {
+    for_each(&contents.data, objects, &mut |reference, objects| {
         let bytes;
         let part = match reference {
             DataRef::Zero(count) => Part::Zeros(count),
@@ -140,56 +144,94 @@ pub fn read(
             }
         };
         check.add(&part)?;
-        take(part)?;
-    }
+        take(part)
+    })?;
     check.finish()
 }
 
-/// Replaces `@reference`s in a file's data by the references that they lead to.
-pub fn expand(data: Vec<DataRef>, objects: &mut ObjectCache<'_>) -> Result<Vec<DataRef>> {
+/// References of a file, with its lists of references read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expanded {
+    /// All of them.
+    All(Vec<DataRef>),
+    /// As they stand in the entry: they lead to more than [`HELD_MAX`], which are better gone through than held.
+    TooMany(Vec<DataRef>),
+}
+
+/// Replaces `@reference`s in a file's data by the references that they lead to. More than [`HELD_MAX`] are read all the same, so that
+/// an error of theirs is told here.
+pub fn expand(data: Vec<DataRef>, objects: &mut ObjectCache<'_>) -> Result<Expanded> {
     if !data
         .iter()
         .any(|reference| matches!(reference, DataRef::Indirect(_)))
     {
-        return Ok(data);
+        return Ok(Expanded::All(data));
     }
-    let mut expansion = Expansion {
-        objects,
-        expanded: Vec::new(),
-        open: Vec::new(),
-        fruitless_bytes: 0,
-    };
-    expansion.add(data)?;
-    Ok(expansion.expanded)
+    let mut all = Vec::new();
+    let mut count = 0;
+    for_each(&data, objects, &mut |reference, _| {
+        count += 1;
+        if count <= HELD_MAX {
+            all.push(reference);
+        }
+        Ok(())
+    })?;
+    Ok(if count <= HELD_MAX {
+        Expanded::All(all)
+    } else {
+        Expanded::TooMany(data)
+    })
 }
 
-/// References being gathered from lists of references.
-struct Expansion<'o, 'c> {
-    objects: &'o mut ObjectCache<'c>,
-    expanded: Vec<DataRef>,
+/// Hands the references of a file to `take`, in file order, with those that its lists lead to in the place of each list. Only the lists
+/// that lead to the present reference are in memory.
+pub fn for_each(
+    data: &[DataRef],
+    objects: &mut ObjectCache<'_>,
+    take: &mut TakeReference<'_>,
+) -> Result<()> {
+    let mut walk = Walk {
+        objects,
+        take,
+        open: Vec::new(),
+        count: 0,
+        fruitless_bytes: 0,
+    };
+    walk.through(data)
+}
+
+/// What is done with a reference; it may read objects.
+pub type TakeReference<'t> = dyn FnMut(DataRef, &mut ObjectCache<'_>) -> Result<()> + 't;
+
+/// A walk through lists of references.
+struct Walk<'w, 'c> {
+    objects: &'w mut ObjectCache<'c>,
+    take: &'w mut TakeReference<'w>,
     /// The lists that lead to the present one.
     open: Vec<ObjectId>,
+    count: usize,
     fruitless_bytes: usize,
 }
 
-impl Expansion<'_, '_> {
-    fn add(&mut self, data: Vec<DataRef>) -> Result<()> {
+impl Walk<'_, '_> {
+    fn through(&mut self, data: &[DataRef]) -> Result<()> {
         for reference in data {
             if let DataRef::Indirect(list) = reference {
-                self.add_list(&list)?;
+                self.through_list(list)?;
                 continue;
             }
             self.fruitless_bytes = 0;
-            self.expanded.push(reference);
+            self.count += 1;
             ensure!(
-                self.expanded.len() <= REFERENCES_MAX,
+                self.count <= REFERENCES_MAX,
                 "it has more than {REFERENCES_MAX} references"
             );
+            (self.take)(*reference, self.objects)?;
         }
         Ok(())
     }
 
-    fn add_list(&mut self, list: &ObjectRef) -> Result<()> {
+    fn through_list(&mut self, list: &ObjectRef) -> Result<()> {
         ensure!(
             self.open.len() < DEPTH_MAX,
             "its references are nested more than {DEPTH_MAX} deep"
@@ -206,7 +248,9 @@ impl Expansion<'_, '_> {
             "its lists of references lead nowhere"
         );
         self.open.push(list.object);
-        self.add(parse_data(&text)?)?;
+        let data = parse_data(&text)?;
+        drop(text);
+        self.through(&data)?;
         self.open.pop();
         Ok(())
     }

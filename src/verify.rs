@@ -32,7 +32,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::format::object_ref::ObjectRef;
+use crate::format::object_ref::{ObjectRef, SegmentId};
 use crate::format::snapshot_name::SnapshotName;
 use crate::monitor::{Counter, Monitor};
 use crate::snapshot;
@@ -97,6 +97,8 @@ pub struct VerifyReport {
     pub files: u64,
     /// Number of problems told.
     pub problems: u64,
+    /// The segments among them: what of them is lost can be stored again, once local state knows of it.
+    pub damaged: Vec<SegmentId>,
 }
 
 /// A snapshot that is being verified.
@@ -132,7 +134,7 @@ pub fn run(options: &VerifyOptions, monitor: &dyn Monitor) -> Result<VerifyRepor
         verifier.check_contents(&mut report)?;
     }
     report.store_files = sums.compare_rest(&monitor);
-    verifier.tell()?;
+    report.damaged = verifier.tell()?;
     report.problems = monitor.problems();
     Ok(report)
 }
@@ -265,7 +267,7 @@ impl Verifier<'_> {
     }
 
     /// Tells what is damaged, now that all is known.
-    fn tell(mut self) -> Result<()> {
+    fn tell(mut self) -> Result<Vec<SegmentId>> {
         for (id, reason) in self.sums.wrong() {
             let number = self.segments.number(id);
             self.findings.segment(number).file = Some(reason);

@@ -99,8 +99,8 @@ impl Segments {
             "does not have its size"
         };
         bail!(
-            "the local state names {file}, which {state} in {}: use the --localdb that belongs to this store, or move its \
-             localdb.sqlite away and make a new one with pileus rebuild --deep",
+            "the local state names {file}, which {state} in {}: use the --localdb that belongs to this store; if it does, and the file \
+             is lost, let pileus clean --lost={id} store again what was in it",
             self.store.path().display()
         );
     }

@@ -44,7 +44,13 @@ impl Run<'_> {
         // After a checkpoint, the stat cache knows what no complete snapshot has.
         let last = of_scheme.next().filter(|name| !name.is_checkpoint());
         match last {
-            Some(last) if self.store.has_snapshot(&last)? => Ok(Some(last)),
+            // One that needs what has expired is to be followed by one that does not: the segment may be damaged.
+            Some(last)
+                if self.store.has_snapshot(&last)?
+                    && !self.sink.database().needs_expired(&last)? =>
+            {
+                Ok(Some(last))
+            }
             _ => Ok(None),
         }
     }

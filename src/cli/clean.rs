@@ -11,13 +11,16 @@ use serde_json::json;
 
 use super::arguments::Clean;
 use super::wording::count;
-use super::{DONE, Failure, size};
+use super::{DONE, Failure, lost, size};
 use crate::console::Console;
 
 /// What is marked if nothing else is said: measured, docs/decisions/0009-clean-threshold.md.
 pub(crate) const BELOW: &str = "0.7";
 
 pub(crate) fn run(arguments: &Clean, console: &Console) -> Result<u8, Failure> {
+    if !arguments.lost.is_empty() || !arguments.lost_from.is_empty() {
+        return lost::run(arguments, console);
+    }
     let begun = Instant::now();
     let options = CleanOptions {
         local: arguments.localdb.clone(),
@@ -42,7 +45,7 @@ pub(crate) fn before_backup(local: &Path, console: &Console) -> Result<(), Failu
         below: below(BELOW).map_err(Failure::Usage)?,
         dry_run: false,
     };
-    if clean::has_local_state(&options) {
+    if clean::has_local_state(local) {
         let expiring = clean::run(&options, Timestamp::now())?;
         console.event(&Event::Note(&total(&expiring, false)));
     }

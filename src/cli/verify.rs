@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
+use pileus::format::object_ref::SegmentId;
 use pileus::snapshot;
 use pileus::store::catalog::Catalog;
 use pileus::verify::{self, Level, Sample, VerifyOptions};
@@ -63,6 +64,7 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
         "store_files": report.store_files, "objects": report.objects, "files": report.files,
         "problems": report.problems, "seconds": seconds,
     }));
+    point_to_cleaning(&report.damaged, console);
     let told = [
         count(report.snapshots, "snapshot"),
         count(report.store_files, "store file"),
@@ -93,6 +95,25 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
     let problems = wording::problems(report.problems);
     console.tell_terminal(problems.as_deref().unwrap_or("no damage"));
     Ok(done_with(report.problems))
+}
+
+/// Says how what damaged segments held comes into the next snapshot. Local state does not belong to the store: which one is meant is
+/// only known to the user.
+fn point_to_cleaning(damaged: &[SegmentId], console: &Console) {
+    let Some(first) = damaged.first() else {
+        return;
+    };
+    let which = if let [only] = damaged {
+        format!("--lost={only}")
+    } else {
+        format!(
+            "--lost={first}, and so on for all {} damaged segments (or verify --json | pileus clean --lost-from=-)",
+            damaged.len()
+        )
+    };
+    console.advise(&format!(
+        "before the next backup, so that it stores again what it still has of this: pileus clean --localdb=DIR {which}"
+    ));
 }
 
 /// Reads `PERCENT[:SEED]`; without a seed, the clock gives one.

@@ -1,9 +1,10 @@
 //! Reads a metadata log: follows references three deep, as every reader of the lineage does.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::format::entry::{Entry, stanza_path};
-use crate::format::object_ref::{ObjectId, ObjectRef};
+use crate::format::object_ref::{ObjectId, ObjectRef, Slice};
 use crate::format::stanza::{LogItem, LogItems, Stanza};
 use crate::store::object_cache::ObjectCache;
 
@@ -15,6 +16,10 @@ const DEPTH_MAX: usize = 3;
 
 /// Most bytes of a log that are read without finding an entry: what leads nowhere has to end.
 pub const FRUITLESS_BYTES_MAX: usize = 256 << 20;
+
+/// How often an object may be referred to by a log in another way than once, or in slices that follow one another. No writer does that
+/// at all, but the format does not forbid it either.
+const REPEATS_MAX: u8 = 16;
 
 /// A part of a metadata log that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,11 +61,55 @@ pub struct MetadataLogReader<'a, 'c> {
     depth_max: usize,
     fruitless_bytes: usize,
     visited: Option<&'a mut dyn FnMut(&ObjectRef)>,
+    followed: Followed,
     /// References of the root before which the reader stops, in their order, and how many it has passed.
     marks: Rc<[ObjectRef]>,
     marks_passed: usize,
     /// The reference of the root that leads to what is being read.
     piece: Option<ObjectRef>,
+}
+
+/// What of each object a log has led to so far: a log that lists its parts n times n times would never end. Some 60 bytes for each
+/// object, of which there is one for 64 KiB of log.
+#[derive(Default)]
+struct Followed(HashMap<ObjectId, Parts>);
+
+/// Where in an object the next slice should begin, and how often it was another one.
+#[derive(Default)]
+struct Parts {
+    end: u64,
+    repeats: u8,
+}
+
+/// What to do with a reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    Follow,
+    /// It is too much now.
+    Tell,
+    /// It was too much before.
+    LeaveOut,
+}
+
+impl Followed {
+    fn again(&mut self, reference: &ObjectRef) -> Again {
+        let parts = self.0.entry(reference.object).or_default();
+        let (start, end) = match reference.slice {
+            Slice::Part { start, length } => (start, start.saturating_add(length)),
+            // An empty one would be followed for ever, too.
+            Slice::Whole | Slice::First(_) | Slice::Exactly(_) => (0, u64::MAX),
+        };
+        if start >= parts.end && end > start {
+            parts.end = end;
+            return Again::Follow;
+        }
+        parts.repeats = parts.repeats.saturating_add(1);
+        match parts.repeats {
+            0..=REPEATS_MAX => Again::Follow,
+            repeats if repeats == REPEATS_MAX + 1 => Again::Tell,
+            _ => Again::LeaveOut,
+        }
+    }
 }
 
 /// An object that is being read.
@@ -80,6 +129,7 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
             depth_max: DEPTH_MAX,
             fruitless_bytes: 0,
             visited: None,
+            followed: Followed::default(),
             marks: Rc::new([]),
             marks_passed: 0,
             piece: None,
@@ -212,6 +262,16 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
             return Err(error(format!(
                 "metadata references are nested more than {DEPTH_MAX} deep"
             )));
+        }
+        match self.followed.again(reference) {
+            Again::Follow => {}
+            Again::Tell => {
+                return Err(error(
+                    "the metadata log has it again and again; this is left out from here on"
+                        .to_owned(),
+                ));
+            }
+            Again::LeaveOut => return Ok(()),
         }
         if let Some(visited) = &mut self.visited {
             visited(reference);

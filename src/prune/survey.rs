@@ -17,6 +17,7 @@ use crate::format::descriptor::Descriptor;
 use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
 use crate::store::catalog::{Catalog, ensure_not_renamed};
+use crate::store::expected;
 use crate::store::inventory::{Inventory, SnapshotFiles};
 
 /// A store as it was found.
@@ -115,9 +116,24 @@ pub(super) fn segments(
             "cannot use {}: it does not list the segment of its own root",
             file.path.display()
         );
+        ensure_whole(catalog, name, &descriptor).with_context(cannot)?;
         segments.extend(descriptor.segments);
     }
     Ok(segments)
+}
+
+/// Refuses a descriptor whose own sums file names more than it lists: it lost its end, which may have been cut off between two lines.
+/// Sums that cannot be used say nothing.
+fn ensure_whole(catalog: &Catalog, name: &SnapshotName, descriptor: &Descriptor) -> Result<()> {
+    for (file, _) in expected::files(catalog, name, descriptor).unwrap_or_default() {
+        if let Some(id) = expected::segment_of_file(&file) {
+            ensure!(
+                descriptor.segments.binary_search(&id).is_ok(),
+                "it does not list segment {id}, which its sums name"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Doubts snapshots that were published after one of their scheme that has a later time. One whose time has not come yet proves

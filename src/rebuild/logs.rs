@@ -12,7 +12,7 @@ use anyhow::Result;
 use super::Subject;
 use super::contents::portable;
 use super::remember::CacheBuilder;
-use crate::file_reader;
+use crate::file_reader::{self, Expanded};
 use crate::format::BLOCK_BYTES;
 use crate::format::entry::{Entry, EntryKind, FileContents};
 use crate::format::object_ref::{DataRef, ObjectRef, SegmentId};
@@ -138,8 +138,14 @@ fn add_metadata(
 ) {
     for reference in visited.borrow_mut().drain(..) {
         metadata.insert(reference.object.segment);
-        *uses.entry(reference.object.segment).or_default() += reference.length().unwrap_or(0);
+        add_use(uses, &reference, 0);
     }
+}
+
+/// Counts the bytes that a reference means, or as many as `otherwise` says; a store may claim more than there are numbers for.
+fn add_use(uses: &mut Uses, reference: &ObjectRef, otherwise: u64) {
+    let bytes = uses.entry(reference.object.segment).or_default();
+    *bytes = bytes.saturating_add(reference.length().unwrap_or(otherwise));
 }
 
 /// Counts what a file uses and returns its contents, lists of references expanded; none of what is no file or is lost.
@@ -157,19 +163,29 @@ fn read_file(
         if let DataRef::Object(object) | DataRef::Indirect(object) = reference {
             // Objects of the oldest logs do not say how long they are: a block, or the whole file.
             let block = contents.size.min(BLOCK_BYTES as u64);
-            *uses.entry(object.object.segment).or_default() += object.length().unwrap_or(block);
+            add_use(uses, object, block);
         }
     };
     let is_list = |reference: &&DataRef| matches!(reference, DataRef::Indirect(_));
     contents.data.iter().filter(is_list).for_each(&mut add);
-    match file_reader::expand(contents.data.clone(), lists) {
-        Ok(data) => {
+    let expanded = file_reader::expand(contents.data.clone(), lists);
+    let counted = expanded.and_then(|expanded| match expanded {
+        Expanded::All(data) => {
             data.iter().for_each(add);
-            Some(FileContents {
+            Ok(Some(FileContents {
                 data,
                 ..contents.clone()
-            })
+            }))
         }
+        // Too much to be remembered: the next backup reads the file, and stores nothing of it twice.
+        Expanded::TooMany(data) => file_reader::for_each(&data, lists, &mut |reference, _| {
+            add(&reference);
+            Ok(())
+        })
+        .map(|()| None),
+    });
+    match counted {
+        Ok(contents) => contents,
         Err(error) => {
             tell(
                 monitor,

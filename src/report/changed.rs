@@ -223,26 +223,24 @@ impl Walk<'_, '_> {
         let EntryKind::File(contents) = &entry.kind else {
             return 0;
         };
-        let data = match file_reader::expand(contents.data.clone(), self.lists) {
-            Ok(data) => data,
-            Err(error) => {
-                self.lost += 1;
-                self.monitor
-                    .problem(entry.path.as_bytes(), format_args!("{error:#}"));
-                return contents.size;
-            }
-        };
+        let (segments, behind) = (&self.segments, self.behind.map(|at| at as u64));
         let is_new = |first: Option<u32>| {
-            let behind = self.behind.map(|at| at as u64);
             behind.is_none_or(|behind| first.is_some_and(|first| u64::from(first) > behind))
         };
         let mut bytes = 0_u64;
-        for reference in data {
+        let walked = file_reader::for_each(&contents.data, self.lists, &mut |reference, _| {
             if let DataRef::Object(object) = reference
-                && is_new(self.segments.first(object.object.segment))
+                && is_new(segments.first(object.object.segment))
             {
                 bytes = bytes.saturating_add(object.length().unwrap_or(contents.size));
             }
+            Ok(())
+        });
+        if let Err(error) = walked {
+            self.lost += 1;
+            self.monitor
+                .problem(entry.path.as_bytes(), format_args!("{error:#}"));
+            return contents.size;
         }
         bytes.min(contents.size)
     }

@@ -41,34 +41,70 @@ pub(crate) enum Layout {
 
 /// Finds the offset of each object reference in a file of `size` bytes; references that do not add up to it are an error.
 pub(crate) fn layout(data: &[DataRef], size: u64) -> Result<Layout> {
-    if size > FILE_BYTES_MAX {
-        bail!("a file of {size} bytes is larger than the {FILE_BYTES_MAX} that can be restored");
-    }
+    let mut placing = Placing::new(size)?;
     let mut references = Vec::with_capacity(data.len());
-    let mut offset = 0_u64;
-    for (index, reference) in data.iter().enumerate() {
+    for reference in data {
         // One reference of unknown length can be placed, if it is the only one: it is as long as the file.
-        let length = match reference.length() {
-            Some(length) => length,
-            None if index == 0 && data.len() == 1 => size,
-            None => return Ok(Layout::Unknown),
-        };
-        if let DataRef::Object(object) = reference {
-            references.push(Placed {
-                reference: *object,
-                index,
-                offset,
-                length,
-            });
+        if reference.length().is_none() && data.len() > 1 {
+            return Ok(Layout::Unknown);
         }
-        offset = offset
+        references.extend(placing.next(reference)?);
+    }
+    placing.finish()?;
+    Ok(Layout::Known(references))
+}
+
+/// Places one reference after the other.
+pub(crate) struct Placing {
+    size: u64,
+    index: usize,
+    offset: u64,
+}
+
+impl Placing {
+    /// Begins at the front of a file of `size` bytes.
+    pub(crate) fn new(size: u64) -> Result<Self> {
+        if size > FILE_BYTES_MAX {
+            bail!(
+                "a file of {size} bytes is larger than the {FILE_BYTES_MAX} that can be restored"
+            );
+        }
+        Ok(Self {
+            size,
+            index: 0,
+            offset: 0,
+        })
+    }
+
+    /// Places the next reference; none of what has no bytes of an object: there is nothing to write, and nothing that a task could
+    /// end with. Of unknown length, it takes all of the file.
+    pub(crate) fn next(&mut self, reference: &DataRef) -> Result<Option<Placed>> {
+        let (index, offset) = (self.index, self.offset);
+        let length = reference.length().unwrap_or(self.size);
+        self.index += 1;
+        self.offset = offset
             .checked_add(length)
             .ok_or_else(|| anyhow!("the lengths of its references overflow"))?;
+        let DataRef::Object(object) = reference else {
+            return Ok(None);
+        };
+        Ok((length != 0).then_some(Placed {
+            reference: *object,
+            index,
+            offset,
+            length,
+        }))
     }
-    if offset != size {
-        bail!("its references add up to {offset} bytes, its size is {size}");
+
+    /// Ends the file, which has to have its size.
+    pub(crate) fn finish(self) -> Result<()> {
+        if self.offset != self.size {
+            bail!(
+                "its references add up to {} bytes, its size is {}",
+                self.offset,
+                self.size
+            );
+        }
+        Ok(())
     }
-    // Nothing to write for an empty reference, and nothing that a task could end with.
-    references.retain(|placed| placed.length != 0);
-    Ok(Layout::Known(references))
 }

@@ -3,6 +3,8 @@
 //! Entries come in path order. Directories, links and special files are made at once; files with contents are put in the spool and
 //! their references among the tasks. What has to wait for everything else (hard links, the attributes of directories) is noted.
 
+mod files;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -10,15 +12,13 @@ use anyhow::Result;
 
 use super::Restorer;
 use super::collision::{Decision, decide};
-use super::contents::Opened;
-use super::layout::{Layout, Placed, layout};
+use super::layout::Placed;
 use super::spool::{Place, Spool, SpoolWriter, Work};
 use super::target::{self, DirCursor, Made};
 use super::tasks::Task;
 use crate::chosen::{Relation, Wanted};
-use crate::file_reader;
 use crate::format::checksum::Checksum;
-use crate::format::entry::{Entry, EntryKind, FileContents};
+use crate::format::entry::{Entry, EntryKind};
 use crate::format::object_ref::{SegmentId, Slice};
 use crate::format::path::EntryPath;
 use crate::metadata_log::LogError;
@@ -197,74 +197,21 @@ impl<'r, 't> Planner<'r, 't> {
             return Ok(());
         }
         let key = link_key(&entry);
-        let place = match &mut entry.kind {
-            EntryKind::File(contents) => {
-                let expanded = file_reader::expand(std::mem::take(&mut contents.data), objects);
-                match expanded.and_then(|data| Ok((layout(&data, contents.size)?, data))) {
-                    Ok((layout, data)) => {
-                        // A file of a terabyte has a million of them: they are kept only where they are needed again.
-                        if layout.needs_references() {
-                            contents.data = data;
-                        }
-                        Some(self.add_file(&entry, layout, replace)?)
-                    }
-                    Err(error) => {
-                        self.restorer.problem(
-                            entry.path.as_bytes(),
-                            format_args!("cannot be restored: {error:#}"),
-                        );
-                        None
-                    }
+        let place = match &entry.kind {
+            EntryKind::File(_) => match self.add_contents(&mut entry, objects, replace)? {
+                Ok(place) => Some(place),
+                Err(error) => {
+                    let reason = format_args!("cannot be restored: {error:#}");
+                    self.restorer.problem(entry.path.as_bytes(), reason);
+                    None
                 }
-            }
+            },
             _ => self.add_special(&entry, replace)?,
         };
         if let (Some(key), Some(place)) = (key, place) {
             self.linked.insert(key, place);
         }
         Ok(())
-    }
-
-    /// Puts a file in the spool and its references among the tasks; a file that needs no segment is made at once.
-    fn add_file(&mut self, entry: &Entry, layout: Layout, replace: bool) -> Result<Place> {
-        let EntryKind::File(FileContents { size, .. }) = entry.kind else {
-            unreachable!("only called for files");
-        };
-        let references = match layout {
-            Layout::Known(references) => references,
-            Layout::Unknown => {
-                let place = self.spool.add(
-                    entry,
-                    Work {
-                        tasks: 1,
-                        replace,
-                        in_one_step: false,
-                        size,
-                    },
-                )?;
-                self.sequential.push(place);
-                return Ok(place);
-            }
-        };
-        let work = Work {
-            tasks: u32::try_from(references.len())?,
-            replace,
-            in_one_step: references.len() <= 1,
-            size,
-        };
-        let place = self.spool.add(entry, work)?;
-        if references.is_empty() {
-            let opened = Opened::create(self.restorer, &mut self.cursor, place, &entry.path, work);
-            match opened {
-                Ok(opened) => self.restorer.complete(&mut self.cursor, &opened, entry),
-                Err(error) => self.restorer.problem(entry.path.as_bytes(), error),
-            }
-        }
-        for placed in references {
-            let task = self.task(&placed, place)?;
-            self.tasks.add(task)?;
-        }
-        Ok(place)
     }
 
     /// Makes a link or special file with its attributes.

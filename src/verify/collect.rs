@@ -11,7 +11,7 @@ use super::packed::{PackedRef, four};
 use super::sample::Drawn;
 use super::segments::Segments;
 use super::snapshots::SnapshotSet;
-use crate::file_reader;
+use crate::file_reader::{self, Expanded};
 use crate::format::entry::{Entry, EntryKind, FileContents};
 use crate::format::object_ref::{DataRef, ObjectRef};
 use crate::metadata_log::LogError;
@@ -33,17 +33,22 @@ pub(super) struct Check {
 
 /// Takes what the logs have.
 pub(super) struct Collector<'a, 'c> {
-    segments: &'a mut Segments,
-    drawn: &'a Drawn,
+    noted: Noted<'a>,
     findings: &'a mut Findings,
-    checks: Sorter<Check>,
-    gathered: Numbers,
     contents: Option<ContentsWriter>,
     lists: ObjectCache<'c>,
     seen: HashSet<[u8; 16]>,
+    text: Vec<u8>,
+}
+
+/// References that were met.
+struct Noted<'a> {
+    segments: &'a mut Segments,
+    drawn: &'a Drawn,
+    checks: Sorter<Check>,
+    gathered: Numbers,
     /// Segments that the present part needs.
     of_part: BTreeSet<u32>,
-    text: Vec<u8>,
 }
 
 /// Segments of different kinds.
@@ -79,15 +84,17 @@ impl<'a, 'c> Collector<'a, 'c> {
         contents: Option<ContentsWriter>,
     ) -> Self {
         Self {
-            segments,
-            drawn,
+            noted: Noted {
+                segments,
+                drawn,
+                checks: Sorter::new(&std::env::temp_dir()),
+                gathered: Numbers::default(),
+                of_part: BTreeSet::new(),
+            },
             findings,
-            checks: Sorter::new(&std::env::temp_dir()),
             contents,
-            gathered: Numbers::default(),
             lists,
             seen: HashSet::new(),
-            of_part: BTreeSet::new(),
             text: Vec::new(),
         }
     }
@@ -100,9 +107,9 @@ impl<'a, 'c> Collector<'a, 'c> {
             with_data,
             suspect,
             unlisted,
-        } = self.gathered;
+        } = self.noted.gathered;
         Ok(Gathered {
-            checks: self.checks.finish()?,
+            checks: self.noted.checks.finish()?,
             contents: self.contents,
             needed,
             with_data,
@@ -116,7 +123,7 @@ impl<'a, 'c> Collector<'a, 'c> {
         match found {
             Found::Entry(entry) => self.entry(part, entry),
             Found::Lost(error) => self.lost(part, error),
-            Found::Object(reference) => self.check(&reference, true),
+            Found::Object(reference) => self.noted.check(&reference, true),
             Found::End => {
                 self.end(part);
                 Ok(())
@@ -127,8 +134,8 @@ impl<'a, 'c> Collector<'a, 'c> {
     fn lost(&mut self, part: &Part, error: &LogError) -> Result<()> {
         let segment = error
             .object
-            .map(|object| self.segments.number(object.segment));
-        self.gathered.suspect.extend(segment);
+            .map(|object| self.noted.segments.number(object.segment));
+        self.noted.gathered.suspect.extend(segment);
         self.findings
             .lost(segment, error, part.order, &part.snapshots)
     }
@@ -155,18 +162,19 @@ impl<'a, 'c> Collector<'a, 'c> {
             contents.data.clone()
         };
         for data in &inner {
-            if let DataRef::Object(reference) | DataRef::Indirect(reference) = data {
-                self.check(reference, false)?;
+            // Of a list that was not put in here, all that it leads to was noted.
+            if let DataRef::Object(reference) = data {
+                self.noted.check(reference, false)?;
             }
         }
         if let Some(writer) = &mut self.contents
-            && begins_in(self.drawn, &inner)
+            && begins_in(self.noted.drawn, &inner)
         {
             let expanded = FileContents {
                 data: inner,
                 ..*contents
             };
-            writer.add(&expanded, key, self.segments)?;
+            writer.add(&expanded, key, self.noted.segments)?;
         }
         if self.seen.len() >= SEEN_MAX {
             self.seen.clear();
@@ -175,7 +183,7 @@ impl<'a, 'c> Collector<'a, 'c> {
         Ok(())
     }
 
-    /// Replaces lists of references by what is in them; nothing if that was told not to be possible.
+    /// Replaces lists of references by what is in them, if that is not too much; nothing if that was told not to be possible.
     fn expand(
         &mut self,
         part: &Part,
@@ -184,11 +192,10 @@ impl<'a, 'c> Collector<'a, 'c> {
     ) -> Result<Option<Vec<DataRef>>> {
         for data in &contents.data {
             if let DataRef::Indirect(list) = data {
-                self.check(list, false)?;
+                self.noted.check(list, false)?;
             }
         }
-        let expanded = file_reader::expand(contents.data.clone(), &mut self.lists);
-        let error = match expanded {
+        let error = match self.expand_lists(&contents.data) {
             Ok(data) => return Ok(Some(data)),
             Err(error) => LogError {
                 subject: entry.path.as_bytes().to_vec(),
@@ -201,6 +208,49 @@ impl<'a, 'c> Collector<'a, 'c> {
         Ok(None)
     }
 
+    fn expand_lists(&mut self, data: &[DataRef]) -> Result<Vec<DataRef>> {
+        let data = match file_reader::expand(data.to_vec(), &mut self.lists)? {
+            Expanded::All(data) => return Ok(data),
+            Expanded::TooMany(data) => data,
+        };
+        let (lists, noted) = (&mut self.lists, &mut self.noted);
+        file_reader::for_each(&data, lists, &mut |reference, _| match reference {
+            DataRef::Object(reference) => noted.check(&reference, false),
+            _ => Ok(()),
+        })?;
+        Ok(data)
+    }
+
+    /// Notes the segments of contents that were gathered before.
+    fn need(&mut self, contents: &FileContents) {
+        for data in &contents.data {
+            if let DataRef::Object(reference) = data {
+                self.noted
+                    .of_part
+                    .insert(self.noted.segments.number(reference.object.segment));
+            }
+        }
+    }
+
+    /// Ends a part: whoever copies or thins out a store goes by the descriptors' lists, so they have to be complete.
+    fn end(&mut self, part: &Part) {
+        for segment in std::mem::take(&mut self.noted.of_part) {
+            let missing = part
+                .snapshots
+                .without(self.noted.segments.listed_by(segment));
+            if missing.iter().next().is_some() {
+                self.noted
+                    .gathered
+                    .unlisted
+                    .entry(segment)
+                    .or_default()
+                    .add(&missing);
+            }
+        }
+    }
+}
+
+impl Noted<'_> {
     /// Notes a reference.
     fn check(&mut self, reference: &ObjectRef, of_log: bool) -> Result<()> {
         let segment = self.segments.number(reference.object.segment);
@@ -217,30 +267,6 @@ impl<'a, 'c> Collector<'a, 'c> {
             reference: PackedRef::new(reference),
             of_log,
         })
-    }
-
-    /// Notes the segments of contents that were gathered before.
-    fn need(&mut self, contents: &FileContents) {
-        for data in &contents.data {
-            if let DataRef::Object(reference) = data {
-                self.of_part
-                    .insert(self.segments.number(reference.object.segment));
-            }
-        }
-    }
-
-    /// Ends a part: whoever copies or thins out a store goes by the descriptors' lists, so they have to be complete.
-    fn end(&mut self, part: &Part) {
-        for segment in std::mem::take(&mut self.of_part) {
-            let missing = part.snapshots.without(self.segments.listed_by(segment));
-            if missing.iter().next().is_some() {
-                self.gathered
-                    .unlisted
-                    .entry(segment)
-                    .or_default()
-                    .add(&missing);
-            }
-        }
     }
 }
 

@@ -190,7 +190,9 @@ impl Contents<'_> {
         let mut last = (0, 0);
         let in_order = contents.data.iter().all(|data| match data {
             DataRef::Zero(_) => true,
-            DataRef::Object(r) | DataRef::Indirect(r) => {
+            // What they lead to was too much to be held.
+            DataRef::Indirect(_) => false,
+            DataRef::Object(r) => {
                 let number = self.segments.known(r.object.segment).unwrap_or(NO_SEGMENT);
                 let at = (number, r.object.sequence);
                 let fits = last <= at && self.drawn.has(r.object.segment);

@@ -13,7 +13,7 @@ use anyhow::Result;
 use super::packed::{eight, four};
 use super::segments::Segments;
 use super::snapshots::SnapshotSet;
-use crate::format::object_ref::ObjectId;
+use crate::format::object_ref::{ObjectId, SegmentId};
 use crate::format::path::EntryPath;
 use crate::format::snapshot_name::SnapshotName;
 use crate::metadata_log::LogError;
@@ -181,8 +181,8 @@ impl Findings {
         Ok(place)
     }
 
-    /// Tells everything, segment by segment.
-    pub(super) fn tell(self, telling: &Telling<'_>) -> Result<()> {
+    /// Tells everything, segment by segment, and returns the damaged segments.
+    pub(super) fn tell(self, telling: &Telling<'_>) -> Result<Vec<SegmentId>> {
         let Self {
             mut spool,
             findings,
@@ -190,6 +190,8 @@ impl Findings {
             needed,
             ..
         } = self;
+        let damaged = segments.keys().map(|number| telling.segments.id(*number));
+        let damaged = damaged.collect();
         let needed = |number| needed.get(&number).copied().unwrap_or(0);
         let (mut findings, mut lines) = (findings.finish()?, Sorter::new(&std::env::temp_dir()));
         while let Some(first) = findings.take()? {
@@ -220,7 +222,7 @@ impl Findings {
         for (number, damage) in segments {
             telling.segment(number, &damage, needed(number));
         }
-        Ok(())
+        Ok(damaged)
     }
 }
 

@@ -103,23 +103,26 @@ impl<'a, 'c> Reached<'a, 'c> {
             return Vec::new();
         }
         let mut found: Vec<(u32, ObjectId)> = Vec::new();
-        let mut look = |segments: &Segments, damaged: &Damaged, data: &[DataRef]| {
-            for data in data {
-                if let DataRef::Object(r) | DataRef::Indirect(r) = data
-                    && let Some(number) = segments.known(r.object.segment)
-                    && damaged.has(number, r.object.sequence)
-                    && !found.iter().any(|(known, _)| *known == number)
-                {
-                    found.push((number, r.object));
-                }
+        let (segments, damaged) = (self.segments, self.damaged);
+        let mut look = |data: &DataRef| {
+            if let DataRef::Object(r) | DataRef::Indirect(r) = data
+                && let Some(number) = segments.known(r.object.segment)
+                && damaged.has(number, r.object.sequence)
+                && !found.iter().any(|(known, _)| *known == number)
+            {
+                found.push((number, r.object));
             }
         };
-        look(self.segments, self.damaged, &contents.data);
+        contents.data.iter().for_each(&mut look);
         let is_list = |data: &DataRef| matches!(data, DataRef::Indirect(_));
-        if contents.data.iter().any(is_list)
-            && let Ok(inner) = file_reader::expand(contents.data.clone(), &mut self.lists)
-        {
-            look(self.segments, self.damaged, &inner);
+        if contents.data.iter().any(is_list) {
+            let walked =
+                file_reader::for_each(&contents.data, &mut self.lists, &mut |reference, _| {
+                    look(&reference);
+                    Ok(())
+                });
+            // What is wrong with the lists was told when they were gathered.
+            drop(walked);
         }
         found
     }

@@ -1,5 +1,7 @@
 //! `pileus clean` and `backup --clean`: what is poorly used is written again, and then can go.
 
+mod lost;
+
 use std::fs;
 
 use crate::harness::Place;

@@ -2,6 +2,8 @@
 //! that is whole comes back.
 
 mod chain;
+mod flips;
+mod matrix;
 mod scope;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ mod bombs;
 mod files;
 mod links;
 mod names;
+mod races;
 mod references;
 mod segments;
 mod values;
@@ -21,6 +22,9 @@ use std::process::{Command, Stdio};
 
 use crate::harness::{Ended, Place, project};
 use crate::made_store::MadeStore;
+
+/// How many cases there are, at least: docs/reliability.md says so.
+const CASES: usize = 231;
 
 /// What the two good files hold.
 const GOOD: &str = "this file is good\n";
@@ -118,12 +122,21 @@ impl Case {
             vec!["verify", "--level=files"],
             vec!["ls", "-l"],
             vec!["list"],
+            vec!["stats"],
+            vec!["find", "**"],
+            vec!["diff", "latest", "--root=arena/target"],
+            vec!["restore", "--dry-run", "--target=arena/new"],
         ] {
             place.survive(command.into_iter().chain(["--dest=store"]));
         }
+        let export = place.run(["export", "--dest=store"]);
+        let ended = matches!(export.code, Some(0..=3)) && !export.stderr.contains("panicked");
+        assert!(ended, "{}: export: {}", self.name, export.stderr);
         assert_eq!(surroundings(&place), before, "{}", self.name);
         run_script(&place, &self.name);
         assert_eq!(surroundings(&place), before, "{}: the script", self.name);
+        // Last, since local state lies beside the rest.
+        place.survive(["rebuild", "--dest=store", "--localdb=state", "--deep"]);
     }
 
     fn check_restore(&self, place: &Place) {
@@ -227,6 +240,20 @@ fn run_all(cases: Vec<Case>) {
         .map(|case| case.name)
         .collect();
     assert!(failed.is_empty(), "what failed is told above: {failed:#?}");
+}
+
+#[test]
+fn the_list_of_cases_gets_no_shorter() {
+    let lists = [
+        names::cases(),
+        links::cases(),
+        references::cases(),
+        values::cases(),
+        segments::cases(),
+        files::cases(),
+    ];
+    let count: usize = lists.iter().map(Vec::len).sum();
+    assert!(count >= CASES, "{count} cases");
 }
 
 #[test]

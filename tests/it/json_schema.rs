@@ -226,6 +226,11 @@ const RUNS: &[&[&str]] = &[
     &["clean", "--localdb=state", "--below=1"],
     &["clean", "--dest=store"],
     &[
+        "clean",
+        "--localdb=state",
+        "--lost=00e75d73-0265-4dc2-aadd-91f25d6da412",
+    ],
+    &[
         "prune",
         "--dest=store",
         "--localdb=state",

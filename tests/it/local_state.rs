@@ -132,7 +132,7 @@ fn a_segment_that_local_state_names_and_the_store_has_not_is_told() {
             ".tar,",
             "which is not in store",
             "--localdb",
-            "localdb.sqlite",
+            "pileus clean --lost=",
         ],
     );
     assert_eq!(snapshots(&place), 1);

@@ -120,6 +120,14 @@ pub(crate) struct Clean {
     #[arg(long, value_name = "UTILIZATION", default_value = crate::cli::clean::BELOW)]
     pub(crate) below: String,
 
+    /// Mark this segment instead, which is damaged or gone: by its name, several times if need be
+    #[arg(long, value_name = "SEGMENT")]
+    pub(crate) lost: Vec<String>,
+
+    /// Mark the segments that this file names, a line each or as verify --json does; -: standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lost_from: Vec<PathBuf>,
+
     /// Print what would be marked, and mark nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

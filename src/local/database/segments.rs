@@ -60,7 +60,8 @@ impl Database {
     ) -> Result<()> {
         let sql = "UPDATE segment SET segment_group = ?2, data_bytes = ?3 WHERE uuid = ?1";
         let mut statement = self.sql(self.connection.prepare_cached(sql))?;
-        let row = params![id.as_bytes(), group.to_string(), i64::try_from(data_bytes)?];
+        let data_bytes = i64::try_from(data_bytes).unwrap_or(i64::MAX);
+        let row = params![id.as_bytes(), group.to_string(), data_bytes];
         self.sql(statement.execute(row)).map(drop)
     }
 

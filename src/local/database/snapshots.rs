@@ -39,7 +39,9 @@ impl Database {
         let sql = "INSERT INTO segment_use (snapshot, segment, data_bytes) SELECT ?1, id, ?3 FROM segment WHERE uuid = ?2";
         let mut statement = self.sql(self.connection.prepare_cached(sql))?;
         for (segment, &bytes) in uses {
-            let row = params![snapshot, segment.as_bytes(), i64::try_from(bytes)?];
+            // More than SQLite has numbers for was claimed by somebody else's log.
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            let row = params![snapshot, segment.as_bytes(), bytes];
             self.sql(statement.execute(row))?;
         }
         Ok(())

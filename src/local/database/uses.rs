@@ -88,6 +88,14 @@ impl Database {
         Ok(segments)
     }
 
+    /// Tells whether a snapshot needs a segment that has expired.
+    pub fn needs_expired(&self, snapshot: &SnapshotName) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM snapshot JOIN segment_use ON segment_use.snapshot = snapshot.id \
+            JOIN segment ON segment.id = segment_use.segment WHERE snapshot.name = ?1 AND segment.expired IS NOT NULL)";
+        let row = params![snapshot.to_string()];
+        self.sql(self.connection.query_row(sql, row, |row| row.get(0)))
+    }
+
     /// Returns for each segment the most bytes that one snapshot refers to.
     pub fn most_used(&self) -> Result<Vec<(SegmentId, u64)>> {
         let used = self.sql(most_used(&self.connection))?;

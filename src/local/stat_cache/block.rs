@@ -413,7 +413,9 @@ impl BlockBuilder {
     /// Takes note that the block needs bytes of a segment.
     pub fn add_use(&mut self, segment: SegmentId, bytes: u64) {
         let index = self.segment_index(segment) as usize;
-        self.segments[index].bytes += bytes;
+        // Lengths of references may come from a store, by way of a rebuild.
+        let used = &mut self.segments[index].bytes;
+        *used = used.saturating_add(bytes);
     }
 
     fn encode(&mut self, contents: &FileContents, remembered: &Remembered) -> Vec<u8> {

@@ -100,8 +100,9 @@ fn a_flipped_bit_of_data_is_traced_to_the_file_and_the_snapshots_that_have_it() 
     assert_eq!(told(&problems), expected.into());
     assert_eq!(problems[0]["subject"], *segment);
     assert_eq!(problems[1]["snapshots"], Value::from(snapshots(&place)));
-    // One line each for people too.
-    assert_eq!(ended.stderr.lines().count(), 2, "{ended:?}");
+    // One line each for people too, and what to do.
+    assert_eq!(ended.stderr.lines().count(), 3, "{ended:?}");
+    assert!(ended.stderr.contains("pileus clean --localdb=DIR --lost="));
     let (first, last) = (&snapshots(&place)[0], &snapshots(&place)[2]);
     for part in [first, last, "tree/old: its contents are damaged"] {
         assert!(ended.stderr.contains(part), "{ended:?}");

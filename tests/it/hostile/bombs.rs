@@ -245,7 +245,6 @@ fn millions_of_references_in_the_log_do_not_fill_the_memory() {
 }
 
 #[test]
-#[ignore = "issue 7: a reference of eight bytes takes some 100 in memory, and a file may have 16 million"]
 fn millions_of_references_in_objects_do_not_fill_the_memory() {
     let place = Place::new();
     let mut store = MadeStore::new();

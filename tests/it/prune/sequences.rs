@@ -230,7 +230,7 @@ impl World {
             below,
             dry_run: false,
         };
-        if !clean::has_local_state(&options) {
+        if !clean::has_local_state(&options.local) {
             return Vec::new();
         }
         alone(|| clean::run(&options, self.clock.now())).expect("cleans")
