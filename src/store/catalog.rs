@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -35,11 +35,13 @@ impl Catalog {
     /// Lists the store in `root`.
     pub fn open(root: &Path) -> Result<Self> {
         let shown = root.display();
-        if !fs::metadata(root)
-            .with_context(|| format!("cannot open {shown}"))?
-            .is_dir()
-        {
-            bail!("{shown} is not a directory");
+        match fs::metadata(root) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => bail!("{shown} is not a directory, so it is no store"),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                bail!("there is no store {shown}: the first backup makes it")
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot open {shown}")),
         }
         let mut catalog = Self {
             root: root.to_owned(),

@@ -103,7 +103,9 @@ Scheme: portable
 Root: {whole}
 Checksums: sha1=[0-9a-f]{{40}}
 (?:[A-Z][-A-Za-z]*: {number}
-)*Segments:
+)*Sources:
+(    [^ \n]+
+)+Segments:
 (?:    {uuid}
 )+"""
 assert re.fullmatch(lines, descriptor), descriptor

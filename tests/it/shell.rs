@@ -15,7 +15,10 @@ fn bash_completes_commands_and_options() {
     let place = Place::new();
     let script = place.succeed(["completions", "bash"]).stdout;
     place.write("completions", script);
-    assert_eq!(completed(&place, "pileus re"), ["restore", "rebuild"]);
+    assert_eq!(
+        completed(&place, "pileus re"),
+        ["restore", "report", "rebuild"]
+    );
     assert_eq!(completed(&place, "pileus backup --ch"), ["--checkpoint"]);
     for (shell, begin) in [("zsh", "#compdef pileus"), ("fish", "# Print an optspec")] {
         let script = place.succeed(["completions", shell]).stdout;

@@ -13,6 +13,9 @@ use crate::harness::{Ended, HeldRun, Place};
 
 const BLOCK: u64 = 1 << 20;
 
+/// Contents that a first backup does not read ahead of their turn.
+static NOT_AHEAD: [u8; 200_000] = [b'x'; 200_000];
+
 /// Makes a place with files around `tree/held`, which is six blocks of noise.
 fn place() -> Place {
     let place = Place::new();
@@ -120,7 +123,8 @@ fn a_file_that_is_gone_when_it_should_be_read_again_is_stored_as_it_was_read() {
 #[test]
 fn what_vanishes_before_its_turn_is_named() {
     let place = place();
-    place.write("tree/later-dir/inside", "contents");
+    place.write("tree/later", NOT_AHEAD);
+    place.write("tree/later-dir/inside", NOT_AHEAD);
     let held = HeldRun::start(&place, &["tree"]);
     place.sh("rm -r tree/later tree/later-dir");
     let ended = held.finish();
@@ -135,10 +139,31 @@ fn what_vanishes_before_its_turn_is_named() {
 }
 
 #[test]
+fn what_was_read_ahead_of_its_turn_is_stored_as_it_was_then() {
+    let place = place();
+    place.write("tree/later-dir/inside", "contents");
+    let held = HeldRun::start(&place, &["tree"]);
+    place.sh("rm tree/later; echo changed >tree/later-dir/inside");
+    let ended = held.finish();
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    place.succeed(["verify", "--dest=store", "--level=files"]);
+    place.succeed(["restore", "--dest=store", "--target=back"]);
+    assert_eq!(place.sh("cat back/tree/later"), "comes later");
+    assert_eq!(place.sh("cat back/tree/later-dir/inside"), "contents");
+    place.succeed(["backup", "--dest=store", "tree"]);
+    assert_eq!(
+        place
+            .succeed(["cat", "--dest=store", "tree/later-dir/inside"])
+            .stdout,
+        "changed\n"
+    );
+}
+
+#[test]
 fn what_becomes_something_else_before_its_turn_is_stored_as_that() {
     let place = place();
-    for name in ["fifo", "dir", "file"] {
-        place.write(&format!("tree/later-{name}"), "was a file");
+    for name in ["", "-fifo", "-dir", "-file"] {
+        place.write(&format!("tree/later{name}"), NOT_AHEAD);
     }
     let held = HeldRun::start(&place, &["tree"]);
     place.sh("cd tree; rm later*; ln -s /etc/passwd later; mkfifo later-fifo; mkdir later-dir; echo in >later-dir/in; echo new >later-file");

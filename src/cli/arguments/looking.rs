@@ -119,7 +119,7 @@ pub(crate) struct Stats {
 /// Write a page about a store: growth, what changed most, problems, next prune
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  pileus report --dest=/mnt/backup -o report.html\n  pileus report --dest=/mnt/backup --localdb=/var/lib/pileus --keep-daily=14 --keep-monthly=12 -o report.html"
+    after_help = "Example: pileus report --dest=/mnt/backup --localdb=/var/lib/pileus -o report.html"
 )]
 pub(crate) struct Report {
     #[command(flatten)]

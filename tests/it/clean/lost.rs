@@ -262,7 +262,7 @@ fn what_is_no_segment_is_refused_and_an_unknown_one_harmless() {
     let lost = format!("--lost={}", segments(&nights, "1").remove(0));
     let expired = || nights.sql("SELECT count(*) FROM segment WHERE expired IS NOT NULL");
     let dry = place.succeed(["clean", "--localdb=store", &lost, "--dry-run"]);
-    assert!(dry.stdout.contains("1 segments would be marked"), "{dry:?}");
+    assert!(dry.stdout.contains("1 segment would be marked"), "{dry:?}");
     assert_eq!(expired().trim(), "0");
     for told in ["  marked\n", "  was marked before\n"] {
         assert!(run(&lost).stdout.contains(told), "{told}");
