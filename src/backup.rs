@@ -194,6 +194,10 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         &monitor,
         options.reasons,
     );
+    if place.knows_nothing {
+        let note = "there is no local state yet: all is read and stored; where the store has snapshots already, pileus rebuild comes first";
+        monitor.note(note);
+    }
     let database = place.database(options)?;
     database.ensure_made_in(&options.store, |name| store.has_snapshot(name))?;
     let comparing = options.deduplicate == Deduplicate::Verify && store.path().exists();
@@ -231,6 +235,8 @@ struct Place {
     store: Arc<StoreDir>,
     /// In a dry run, it need not be there.
     local: PathBuf,
+    /// Whether the store was there before, and local state was not.
+    knows_nothing: bool,
     _lock: Option<Lock>,
 }
 
@@ -242,6 +248,8 @@ impl Place {
         } else {
             StoreDir::open_or_create
         };
+        let was_there = options.store.exists();
+        let knows_nothing = was_there && !local.join(database::FILE_NAME).exists();
         let store = Arc::new(open(&options.store)?);
         // The same rules as for a store: only the last component is made.
         open(&local)?;
@@ -253,6 +261,7 @@ impl Place {
         Ok(Self {
             store,
             local,
+            knows_nothing,
             _lock: lock,
         })
     }

@@ -35,7 +35,7 @@ mod wording;
 
 use std::ffi::OsString;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 
@@ -45,6 +45,7 @@ use jiff::Timestamp;
 use pileus::format::descriptor::Descriptor;
 use pileus::format::path::EntryPath;
 use pileus::format::snapshot_name::SnapshotName;
+use pileus::local::database::FILE_NAME;
 use pileus::local::lock::Locked;
 pub(crate) use pileus::size;
 use pileus::snapshot;
@@ -103,7 +104,9 @@ impl From<anyhow::Error> for Failure {
 
 /// Parses the command line, runs the command and returns its exit code.
 pub(crate) fn main() -> ExitCode {
-    let typed = match config::expand(std::env::args_os().collect()) {
+    let given = with_help_as_option(std::env::args_os().collect());
+    let given_count = given.len();
+    let typed = match config::expand(given) {
         Ok(typed) => typed,
         Err(text) => {
             unparsed(&std::env::args_os().collect::<Vec<_>>()).error(&text);
@@ -152,7 +155,11 @@ pub(crate) fn main() -> ExitCode {
     let code = result.unwrap_or_else(|failure| match failure {
         Failure::Run(error) if is_broken_pipe(&error) => DONE,
         failure => {
-            console.error(&failure.told());
+            let mut told = failure.told();
+            if matches!(failure, Failure::Usage(_)) && typed.len() > given_count {
+                told += " (pileus config show tells where each option comes from)";
+            }
+            console.error(&told);
             failure.code()
         }
     });
@@ -165,6 +172,23 @@ pub(crate) fn main() -> ExitCode {
         _ => code,
     };
     ExitCode::from(code)
+}
+
+/// Returns the directory of local state: the one that is named, else the store, if it is there.
+fn local_state(named: Option<&PathBuf>, store: &Path) -> Option<PathBuf> {
+    let is_in_store = || store.join(FILE_NAME).is_file();
+    named
+        .cloned()
+        .or_else(|| is_in_store().then(|| store.to_owned()))
+}
+
+/// Takes `help COMMAND`, as many programs know it, for `COMMAND --help`.
+fn with_help_as_option(mut given: Vec<OsString>) -> Vec<OsString> {
+    if given.get(1).is_some_and(|word| word == "help") {
+        given.remove(1);
+        given.push("--help".into());
+    }
+    given
 }
 
 /// Returns the exit code of a run that went through with this many problems.

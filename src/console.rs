@@ -141,6 +141,13 @@ impl Console {
         }
     }
 
+    /// Takes the line of progress away, before another program prints.
+    pub(crate) fn step_aside(&self) {
+        let mut output = self.lock();
+        output.erase();
+        output.flush();
+    }
+
     /// Prints a note to standard error, where standard output is not for people.
     pub(crate) fn note_aside(&self, text: &str) {
         let watched = self.verbosity == Verbosity::Normal && io::stderr().is_terminal();

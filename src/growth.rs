@@ -105,13 +105,13 @@ pub fn read(
                     monitor.problem(name.to_string().as_bytes(), reason);
                     0
                 });
-                stats.new_disk_bytes += disk_bytes;
+                stats.new_disk_bytes = stats.new_disk_bytes.saturating_add(disk_bytes);
                 Known {
                     first: place,
                     disk_bytes,
                 }
             });
-            stats.disk_bytes += known.disk_bytes;
+            stats.disk_bytes = stats.disk_bytes.saturating_add(known.disk_bytes);
         }
         tell(stats, &descriptor)?;
         place = place.saturating_add(1);

@@ -235,7 +235,8 @@ fn files(inventory: &Inventory, needed: Option<&Segments>) -> Files {
         let unknown = inventory.segments.iter();
         for (_, copies) in unknown.filter(|(id, _)| needed.first(**id).is_none()) {
             unneeded.0 += 1;
-            unneeded.1 += copies.iter().map(|file| file.bytes).sum::<u64>();
+            let bytes = copies.iter().map(|file| file.bytes);
+            unneeded.1 = bytes.fold(unneeded.1, u64::saturating_add);
         }
     }
     files

@@ -59,6 +59,9 @@ pub fn choose(
         .collect();
     match matching[..] {
         [one] => Ok((*one).clone()),
+        [] if parse_time(wanted, now).is_some() => bail!(
+            "there is no snapshot \"{wanted}\": a time is written @{wanted}, and means the last one up to then"
+        ),
         [] => bail!(
             "there is no snapshot \"{}\": the nearest is {}",
             crate::format::escape(wanted.as_bytes()),
@@ -94,7 +97,16 @@ pub fn open(
 /// Says behind a path that a snapshot does not have it, and how to find those that do.
 #[must_use]
 pub fn lacks(snapshot: &SnapshotName, path: &EntryPath) -> String {
-    format!("is not in snapshot {snapshot}: pileus find /{path} tells which have it")
+    let shown = path.to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,".contains(c);
+    let pattern = if shown.chars().all(is_plain) {
+        shown
+    } else {
+        format!("'{}'", shown.replace('\'', r"'\''"))
+    };
+    format!(
+        "is not in snapshot {snapshot}; to look for it in all of them: pileus find --dest=DIR {pattern}"
+    )
 }
 
 /// Parses a point in time: a date (its end, local time), a date and time (local), or an age such as `3d` or `12h`.

@@ -116,6 +116,7 @@ fn count(
                 }
             }
             Err(error) => {
+                error.ensure_lost()?;
                 is_whole = false;
                 let reason = format_args!("in snapshot {name}: {}", error.reason);
                 monitor.problem(&error.subject, reason);

@@ -34,6 +34,9 @@ use crate::local::stat_cache::Doubts;
 /// Larger files are read by the conductor. It bounds what waits: see [`super::look_ahead`].
 pub(super) const FILE_BYTES_MAX: usize = 128 << 10;
 
+/// Files with more bytes of extended attributes, or with some that cannot be read, are left to the conductor too.
+const XATTR_BYTES_MAX: usize = 1 << 10;
+
 /// A small file as it was read.
 pub(super) struct ReadAhead {
     /// What `fstat` said before the reading.
@@ -78,6 +81,11 @@ pub(super) fn read(
     let mut open = contents::open(parent, name).ok()?;
     let racy = is_racy_at(&open.stat, clock.now());
     let xattrs = describe::xattrs_of_file(&open.file);
+    let pairs = xattrs.xattrs.iter();
+    let xattr_bytes: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
+    if xattrs.problem.is_some() || xattr_bytes > XATTR_BYTES_MAX {
+        return None;
+    }
     let start = buffer.len();
     let end = start + small_size(&open.stat)?;
     buffer.resize(end, 0);

@@ -400,9 +400,7 @@ fn tell_what_is_missing(
 ) -> Result<()> {
     let snapshots = database.snapshots()?;
     let scheme_known = snapshots.iter().any(|name| name.scheme() == options.scheme);
-    if log.has_old() && snapshots.is_empty() {
-        monitor.note("the local database is new: blocks of earlier snapshots are stored again");
-    } else if !log.has_old() && scheme_known {
+    if !log.has_old() && scheme_known {
         monitor.note("there is no stat cache: every file is read");
     }
     Ok(())

@@ -19,6 +19,8 @@ pub struct StatusCounts {
     pub repack: u64,
     /// `[sub-file]`.
     pub sub_file: u64,
+    /// Of all, those whose path the last snapshot does not have.
+    pub added: u64,
     /// Of `new`, `partial` and `sub_file`, those whose path the last snapshot has.
     pub changed: u64,
 }
@@ -30,6 +32,7 @@ impl StatusCounts {
             status,
             PathStatus::New | PathStatus::Partial | PathStatus::SubFile
         );
+        self.added += u64::from(!is_known);
         self.changed += u64::from(is_other && is_known);
         *match status {
             PathStatus::New => &mut self.new,
@@ -40,12 +43,6 @@ impl StatusCounts {
                 &mut self.old
             }
         } += 1;
-    }
-
-    /// Returns the number of entries whose path the last snapshot does not have.
-    #[must_use]
-    pub fn added(&self) -> u64 {
-        (self.new + self.partial + self.sub_file).saturating_sub(self.changed)
     }
 
     /// Returns the number of all entries.

@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use pileus::backup::{BackupOptions, BackupReport};
+use pileus::local::database::OtherStore;
+use pileus::local::lock::Locked;
 
 use super::arguments::Backup;
 use super::metrics::Measured;
@@ -32,6 +34,7 @@ pub(super) fn run(
     let local = options.local.as_ref().map(std::path::absolute);
     let local = local.and_then(Result::ok).unwrap_or_else(|| store.clone());
     let (started, begun) = (Timestamp::now(), Instant::now());
+    remembering.step_aside();
     let mut result = match arguments.hooks.before(&store, &options.scheme) {
         Ok(()) => back_up(),
         // Ctrl-C reaches both: then it is not the hook that failed.
@@ -42,6 +45,7 @@ pub(super) fn run(
         Err(error) => Err(error.context("nothing was backed up").into()),
     };
     let outcome = Outcome::of(&result);
+    remembering.step_aside();
     if let Err(error) = arguments.hooks.last(&outcome, &store, &options.scheme) {
         add_problem(&mut result, remembering, b"hook", &error);
     }
@@ -58,9 +62,19 @@ pub(super) fn run(
             add_problem(&mut result, remembering, subject, &error);
         }
     }
-    let outcome = Outcome::of(&result);
-    remembering.write(&local, &options.scheme, &outcome, started, begun.elapsed());
+    if !is_somebody_elses(&result) {
+        let outcome = Outcome::of(&result);
+        remembering.write(&local, &options.scheme, &outcome, started, begun.elapsed());
+    }
     result
+}
+
+/// Tells whether the run failed because local state is in use, or of another store: then it is not to remember this.
+fn is_somebody_elses(result: &Result<BackupReport, Failure>) -> bool {
+    match result {
+        Err(Failure::Run(error)) => error.is::<Locked>() || error.is::<OtherStore>(),
+        _ => false,
+    }
 }
 
 fn add_problem(

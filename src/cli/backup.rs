@@ -209,10 +209,9 @@ fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, conso
         "disk_bytes": written.disk_bytes, "segments": written.segments, "groups": groups,
         "problems": report.problems, "seconds": seconds,
     }));
-    let found = || {
+    let found = {
         let (total, bytes) = (entries.total(), size::show(report.source_bytes));
-        let total = count(total, "entry");
-        format!("{total}, {bytes} in files: {}", news(&entries))
+        format!("{} with {bytes} in files", count(total, "entry"))
     };
     if let Some(last) = &report.same_as {
         let told = format!("nothing changed since {last}, so there is no new snapshot");
@@ -225,7 +224,7 @@ fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, conso
     }
     if options.dry_run {
         // Asked for, so it is told wherever standard output goes.
-        console.tell(&format!("dry run: {}", found()));
+        console.tell(&format!("dry run: {found}: {}", news(&entries)));
         console.tell(&format!(
             "would read {} and write {} for {} of new data; nothing was written",
             size::show(report.read_bytes),
@@ -235,14 +234,14 @@ fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, conso
         return;
     }
     if let Some(snapshot) = &report.snapshot {
-        console.tell_terminal(&format!("snapshot {snapshot}: {}", found()));
+        console.tell_terminal(&format!("snapshot {snapshot}: {found}, in {seconds:.1} s"));
     }
     console.tell_terminal(&format!(
-        "read {}, added {} as {} in {}, in {seconds:.1} s",
+        "{}; read {}, added {} as {}",
+        news(&entries),
         size::show(report.read_bytes),
         size::show(written.data_bytes),
-        size::show(written.disk_bytes),
-        count(written.segments, "segment")
+        size::show(written.disk_bytes)
     ));
     if let Some(problems) = wording::problems(report.problems) {
         console.tell_terminal(&problems);
@@ -258,7 +257,7 @@ fn json_of_group((group, written): (SegmentGroup, Written)) -> (String, serde_js
 
 /// Says what there is that the last snapshot does not have. Statuses are about contents; people ask about files.
 fn news(entries: &StatusCounts) -> String {
-    let (added, changed) = (entries.added(), entries.changed);
+    let (added, changed) = (entries.added, entries.changed);
     let unchanged = entries.total() - added - changed;
     format!("{added} new, {changed} changed, {unchanged} unchanged")
 }

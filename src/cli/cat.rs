@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
         &path,
         MetadataLogReader::new(&mut objects, descriptor.root),
         console,
-    );
+    )?;
     let entry = entry.with_context(|| format!("{path} {}", snapshot::lacks(&name, &path)))?;
     let EntryKind::File(contents) = &entry.kind else {
         return Err(anyhow!("{path} is not a regular file in snapshot {name}").into());
@@ -52,14 +52,21 @@ pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-fn find(path: &EntryPath, log: MetadataLogReader<'_, '_>, console: &Console) -> Option<Entry> {
+fn find(
+    path: &EntryPath,
+    log: MetadataLogReader<'_, '_>,
+    console: &Console,
+) -> anyhow::Result<Option<Entry>> {
     for item in log {
         match item {
-            Ok(entry) if entry.path == *path => return Some(entry),
+            Ok(entry) if entry.path == *path => return Ok(Some(entry)),
             Ok(_) => {}
             // The entry may be in what is lost: this explains why it is not found.
-            Err(error) => console.problem(&error.subject, &error.reason),
+            Err(error) => {
+                error.ensure_lost()?;
+                console.problem(&error.subject, &error.reason);
+            }
         }
     }
-    None
+    Ok(None)
 }

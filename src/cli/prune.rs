@@ -95,11 +95,15 @@ fn show(plan: &Plan, dry_run: bool, console: &Console) {
         count => format!(" and {} of dead runs", wording::count(count, "file")),
     };
     tell(&format!(
-        "{removed} of {} {}, with {segments}{of_them}{leftovers}: {}",
+        "{} of {} {}, with {segments}{of_them}{leftovers}: {}",
+        match removed {
+            0 => "none".to_owned(),
+            count => count.to_string(),
+        },
         wording::count(plan.snapshots.len() as u64, "snapshot"),
         match (dry_run, removed) {
             (true, _) => "would go",
-            (false, 1) => "goes",
+            (false, 0 | 1) => "goes",
             (false, _) => "go",
         },
         size::show(plan.freed_bytes())

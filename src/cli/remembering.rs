@@ -11,7 +11,6 @@ use pileus::format::escape;
 use pileus::local::database::{self, RunRecord, TOLD_MAX};
 use pileus::monitor::{Event, Monitor};
 
-use super::LOCKED;
 use super::outcome::Outcome;
 use crate::console::Console;
 
@@ -27,6 +26,11 @@ impl<'c> Remembering<'c> {
             console,
             told: Mutex::default(),
         }
+    }
+
+    /// Makes room on the terminal for what a hook prints.
+    pub(super) fn step_aside(&self) {
+        self.console.step_aside();
     }
 
     /// Tells a problem that the run itself does not know.
@@ -53,10 +57,6 @@ impl<'c> Remembering<'c> {
         started: Timestamp,
         duration: Duration,
     ) {
-        // Local state is another run's, and that one will say how it ended.
-        if outcome.code() == LOCKED {
-            return;
-        }
         let mut told = self.told.lock().expect("no thread panics with it").clone();
         if let Some(error) = &outcome.error {
             told.insert(0, escape(error.as_bytes()));
@@ -70,7 +70,11 @@ impl<'c> Remembering<'c> {
             problems: outcome.report.map_or(1, |report| report.problems),
             told,
         };
-        if let Err(error) = database::remember(directory, &run) {
+        // Where the run failed for the same reason, that was told.
+        let remembered = database::remember(directory, &run);
+        if let Err(error) =
+            remembered.or_else(|error| outcome.report.map_or(Ok(()), |_| Err(error)))
+        {
             let text = format!("how the run ended is not remembered: {error:#}");
             self.console.event(&Event::Note(&text));
         }

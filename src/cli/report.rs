@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -30,12 +31,13 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<u8, Failur
     let rules = keep_rules(&arguments.keep).map_err(Failure::Usage)?;
     let file = file(arguments, console)?;
     let (now, begun) = (Timestamp::now(), Instant::now());
+    let local = super::local_state(arguments.localdb.as_ref(), &arguments.stored.dest);
     let options = ReportOptions {
         store: arguments.stored.dest.clone(),
         scheme: arguments.stored.scheme.clone(),
-        localdb: arguments.localdb.clone(),
+        localdb: local.clone(),
         unfilter: arguments.stored.unfilter.clone(),
-        prune: foresee(arguments, rules, now),
+        prune: foresee(arguments, local, rules, now),
     };
     let messages = Messages(console);
     let report = report::run(&options, now, &messages)?;
@@ -82,10 +84,13 @@ fn file(arguments: &Arguments, console: &Console) -> Result<Option<PathBuf>, Fai
     let directory = file
         .parent()
         .filter(|directory| *directory != Path::new(""));
-    let directory = fs::canonicalize(directory.unwrap_or(Path::new(".")));
-    let store = fs::canonicalize(&arguments.stored.dest);
-    if let (Ok(directory), Ok(store)) = (directory, store)
-        && directory.starts_with(&store)
+    // A link may lead there too.
+    let places = [directory.unwrap_or(Path::new(".")), file].map(fs::canonicalize);
+    if let Ok(store) = fs::canonicalize(&arguments.stored.dest)
+        && places
+            .iter()
+            .flatten()
+            .any(|place| place.starts_with(&store))
     {
         return Err(Failure::Usage(format!(
             "{} would lie in the store, which only backups write to: choose another place",
@@ -99,20 +104,28 @@ fn file(arguments: &Arguments, console: &Console) -> Result<Option<PathBuf>, Fai
 fn write(file: &Path, page: &[u8]) -> io::Result<()> {
     match fs::metadata(file) {
         Ok(there) if !there.is_file() => fs::write(file, page),
-        Ok(_) => replace(&fs::canonicalize(file)?, page, None),
+        Ok(there) => {
+            let mode = there.permissions().mode() & 0o777;
+            replace(&fs::canonicalize(file)?, page, Some(mode))
+        }
         Err(_) => replace(file, page, None),
     }
 }
 
 /// Plans what a prune by these rules would do.
-fn foresee(arguments: &Arguments, rules: Rules, now: Timestamp) -> Foreseen {
+fn foresee(
+    arguments: &Arguments,
+    local: Option<PathBuf>,
+    rules: Rules,
+    now: Timestamp,
+) -> Foreseen {
     if rules.is_empty() {
         return Foreseen::NoRules;
     }
     let age = Age::parse(ORPHAN_AGE).expect("a length of time");
     let options = PruneOptions {
         store: arguments.stored.dest.clone(),
-        local: arguments.localdb.clone(),
+        local,
         scheme: arguments.stored.scheme.clone(),
         rules,
         pin: Vec::new(),
@@ -122,8 +135,8 @@ fn foresee(arguments: &Arguments, rules: Rules, now: Timestamp) -> Foreseen {
         dry_run: true,
     };
     // That local state cannot be read is told by the report itself.
-    let sequence = arguments
-        .localdb
+    let sequence = options
+        .local
         .as_ref()
         .and_then(|directory| look::snapshots(directory).ok());
     match prune::foresee(&options, sequence.as_deref(), now) {

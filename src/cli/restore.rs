@@ -1,5 +1,6 @@
 //! `pileus restore`.
 
+use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
     let rules = arguments.rules.rules().map_err(Failure::Usage)?;
     let jobs = super::jobs(arguments.jobs.as_deref())?;
     check_delete(arguments, overwrite).map_err(Failure::Usage)?;
+    check_target(arguments).map_err(Failure::Usage)?;
     let catalog = Catalog::open(&arguments.which.stored.dest)?;
     let snapshot = super::choose(&arguments.which, &catalog)?;
     let options = RestoreOptions {
@@ -45,6 +47,23 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
         console,
     );
     Ok(done_with(report.problems))
+}
+
+/// Refuses a target in the store, which only backups write to.
+fn check_target(arguments: &Restore) -> Result<(), String> {
+    let (store, target) = (&arguments.which.stored.dest, &arguments.target);
+    let above = target.parent().filter(|above| *above != Path::new(""));
+    let places = [target, above.unwrap_or(Path::new("."))].map(fs::canonicalize);
+    match (
+        fs::canonicalize(store),
+        places.into_iter().find_map(Result::ok),
+    ) {
+        (Ok(store), Some(place)) if place.starts_with(&store) => Err(format!(
+            "--target={} lies in the store, which only backups write to: choose another place",
+            target.display()
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn overwrite(text: &str) -> Result<Overwrite, String> {

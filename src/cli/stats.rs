@@ -18,13 +18,13 @@ pub(crate) fn run(arguments: &Stats, console: &Console) -> Result<u8, Failure> {
     let options = StatsOptions {
         store: arguments.stored.dest.clone(),
         scheme: arguments.stored.scheme.clone(),
-        localdb: arguments.localdb.clone(),
+        localdb: super::local_state(arguments.localdb.as_ref(), &arguments.stored.dest),
         unfilter: arguments.stored.unfilter.clone(),
     };
     let begun = Instant::now();
     let mut store_bytes = 0;
     let report = stats::run(&options, console, &mut |stats| {
-        store_bytes += stats.new_disk_bytes;
+        store_bytes = stats.new_disk_bytes.saturating_add(store_bytes);
         if console.is_json() {
             return console.line(&object(stats, store_bytes).to_string());
         }

@@ -112,7 +112,8 @@ fn point_to_cleaning(damaged: &[SegmentId], console: &Console) {
         )
     };
     console.advise(&format!(
-        "before the next backup, so that it stores again what it still has of this: pileus clean --localdb=DIR {which}"
+        "before the next backup, so that it stores again what it still has of this: pileus clean --localdb=DIR {which}; the snapshots named stay as \
+         they are until pileus prune --remove=NAME"
     ));
 }
 

@@ -33,7 +33,7 @@ pub use blocks::{BlockDigest, KnownBlock};
 use recent::RecentBlocks;
 pub use runs::{RUNS_MAX, RunRecord, TOLD_MAX, remember};
 pub use segments::KnownSegment;
-pub use snapshots::SnapshotSize;
+pub use snapshots::{OtherStore, SnapshotSize};
 pub use uses::UsedSegment;
 
 /// Name of the database file.
@@ -127,7 +127,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     // Otherwise SQLite, as it is built here, plans a statement anew for each value that is bound: two thirds of the time of all look-ups.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // FULL costs one fsync a run. NORMAL would save it and could lose the last commit in a power failure.
+    // FULL costs an fsync for each commit. NORMAL would save it and could lose the last commit in a power failure.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.pragma_update(None, "foreign_keys", true)

@@ -136,7 +136,7 @@ impl<'r> OldLog<'r> {
     fn tell(&self, damaged: &Damaged) {
         use std::os::unix::ffi::OsStrExt;
         let reason = format_args!(
-            "{}: what it knew of the files behind is lost, and they are read again",
+            "{}: all files that it can tell nothing of are read again",
             damaged.reason
         );
         self.monitor

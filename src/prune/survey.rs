@@ -68,7 +68,7 @@ impl Survey {
                         .iter()
                         .find(|id| !inventory.segments.contains_key(id));
                     snapshot.doubt = missing.map(|id| {
-                        format!("segment {id} is missing from the store: see what verify says of it; no rule removes it")
+                        format!("segment {id} is missing from the store: see what verify says of it; no rule removes it, --remove={name} does")
                     });
                     uses.add(at, &segments);
                 }

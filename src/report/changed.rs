@@ -135,9 +135,9 @@ impl<'c> Comparing<'c> {
             Some(old) if old.root == new_log.root => {}
             Some(old) => {
                 let older = MetadataLogReader::new(of_old, old.root);
-                walk.all(Merged::of_logs(older, newer));
+                walk.all(Merged::of_logs(older, newer))?;
             }
-            None => walk.all(Merged::new(std::iter::empty(), newer)),
+            None => walk.all(Merged::new(std::iter::empty(), newer))?,
         }
         let lost = walk.lost;
         let (rows, rest, total) = walk.tree.coarser().finish(ROWS);
@@ -179,10 +179,11 @@ struct Walk<'w, 'c> {
 }
 
 impl Walk<'_, '_> {
-    fn all<O: EntryStream, N: EntryStream>(&mut self, merged: Merged<O, N>) {
+    fn all<O: EntryStream, N: EntryStream>(&mut self, merged: Merged<O, N>) -> Result<()> {
         for step in merged {
             match step {
                 Step::Lost(_, error) => {
+                    error.ensure_lost()?;
                     self.lost += 1;
                     let reason = format_args!(
                         "in snapshot {} or the one before: {}",
@@ -204,6 +205,7 @@ impl Walk<'_, '_> {
                 }
             }
         }
+        Ok(())
     }
 
     fn count(&mut self, entry: &Entry, of: fn(&mut Sums) -> &mut u64, is_there: bool) {

@@ -82,9 +82,11 @@ fn shortened(unit: Unit, label: &str) -> String {
 
 /// Returns the number of a series' color.
 pub(super) fn color(facts: &Facts<'_>, scheme: &str) -> usize {
+    // Those behind the last color share it.
     let place = facts
         .schemes
         .iter()
+        .take(COLORS)
         .position(|series| series.scheme == scheme);
     place.unwrap_or(COLORS).min(COLORS - 1)
 }

@@ -323,7 +323,9 @@ impl SegmentDamage {
             ));
         }
         if needed > 0 && absent == 0 && wrong == 0 {
-            parts.push(format!("all {needed} objects needed of it are there"));
+            parts.push(format!(
+                "all {needed} objects needed of it can be found, but may be wrong"
+            ));
         }
         parts.join("; ")
     }

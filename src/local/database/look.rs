@@ -1,9 +1,14 @@
-//! How much of each segment snapshots use, and how backups ended, for whoever only looks: the database is opened for reading, beside a backup that may be running.
+//! How much of each segment snapshots use, and how backups ended, for whoever only looks, beside a backup that may be running.
+//!
+//! SQLite leaves files of its own beside a database that it reads, unless it is told that nobody changes it. Where no write-ahead log
+//! is, no run is under way, and it is told so; if one has begun by the time all is read, what was read counts for nothing, and is read
+//! again in the common way.
 
 use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rusqlite::{Connection, OpenFlags};
 
 use super::runs::{self, RunRecord};
@@ -56,70 +61,81 @@ impl Utilization {
 }
 
 /// Reads what the database in `directory` knows of all complete segments; `take` gets each.
-pub fn read(directory: &Path, mut take: impl FnMut(SegmentUtilization)) -> Result<()> {
-    let (connection, shown) = open(directory)?;
+pub fn read(directory: &Path, take: impl FnMut(SegmentUtilization)) -> Result<()> {
     let sql = "SELECT data_bytes, disk_bytes, id FROM segment WHERE data_bytes IS NOT NULL AND disk_bytes IS NOT NULL";
-    let mut each = |connection: &Connection| -> rusqlite::Result<()> {
+    let all = look(directory, |connection| {
         let used = most_used(connection)?;
         let mut statement = connection.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
+        let rows = statement.query_map([], |row| {
             let number = |at| row.get::<_, i64>(at).map(|n| u64::try_from(n).unwrap_or(0));
-            take(SegmentUtilization {
+            Ok(SegmentUtilization {
                 data_bytes: number(0)?,
                 disk_bytes: number(1)?,
                 used_bytes: used.get(&row.get(2)?).copied().unwrap_or(0),
-            });
-        }
-        Ok(())
-    };
-    each(&connection)
-        .map_err(|error| explain(error, &shown))
-        .context("cannot read the utilization of segments")
+            })
+        })?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()
+    });
+    all?.into_iter().for_each(take);
+    Ok(())
 }
 
 /// Reads how the last backups ended, the newest first, at most `limit` of them.
 pub fn runs(directory: &Path, limit: usize) -> Result<Vec<RunRecord>> {
-    let (connection, shown) = open(directory)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let read = |connection: &Connection| -> rusqlite::Result<Vec<RunRecord>> {
+    look(directory, |connection| {
         let mut statement = connection.prepare(runs::NEWEST_FIRST)?;
         statement.query_map([limit], runs::of_row)?.collect()
-    };
-    read(&connection)
-        .map_err(|error| explain(error, &shown))
-        .context("cannot read how backups ended")
+    })
 }
 
 /// Reads which snapshots were made, in the order in which they were published.
 pub fn snapshots(directory: &Path) -> Result<Vec<SnapshotName>> {
-    let (connection, shown) = open(directory)?;
-    let read = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
+    let names: Vec<String> = look(directory, |connection| {
         let mut statement = connection.prepare("SELECT name FROM snapshot ORDER BY id")?;
         statement.query_map([], |row| row.get(0))?.collect()
-    };
-    let names = read(&connection).map_err(|error| explain(error, &shown))?;
+    })?;
     let names = names.iter().filter_map(|name| SnapshotName::parse(name));
     Ok(names.collect())
 }
 
-/// Opens the database for reading, with how messages name it.
-fn open(directory: &Path) -> Result<(Connection, String)> {
+/// Reads something of the database in `directory`.
+fn look<T>(directory: &Path, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T> {
     let path = directory.join(FILE_NAME);
     let shown = path.display().to_string();
     if !path.is_file() {
         bail!("there is no {FILE_NAME} in {}", directory.display());
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let opened = if directory.join(format!("{FILE_NAME}-wal")).exists() {
-        Connection::open_with_flags(&path, flags)
-    } else {
-        // No run is under way. SQLite would leave files of its own beside the database, and refuse where it may not.
-        Connection::open_with_flags(immutable(&path), flags | OpenFlags::SQLITE_OPEN_URI)
+    let open = |is_still: bool| -> Result<T> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = if is_still {
+            Connection::open_with_flags(immutable(&path), flags | OpenFlags::SQLITE_OPEN_URI)
+        } else {
+            Connection::open_with_flags(&path, flags)
+        };
+        let connection = opened.map_err(|error| explain(error, &shown))?;
+        schema::ensure_current(&connection, &shown)?;
+        read(&connection).map_err(|error| explain(error, &shown))
     };
-    let connection = opened.map_err(|error| explain(error, &shown))?;
-    schema::ensure_current(&connection, &shown)?;
-    Ok((connection, shown))
+    let before = state(&path);
+    if before.is_some() {
+        let found = open(true);
+        if state(&path) == before {
+            return found;
+        }
+    }
+    open(false)
+}
+
+/// Returns what tells whether the database changes; none while a run is under way.
+fn state(path: &Path) -> Option<(u64, i64, i64)> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if Path::new(&log).exists() {
+        return None;
+    }
+    let found = path.metadata().ok()?;
+    Some((found.len(), found.mtime(), found.mtime_nsec()))
 }
 
 /// Returns the name by which SQLite opens a file that nobody changes meanwhile.

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use rusqlite::{Row, params};
 
 use super::{Database, FILE_NAME};
@@ -40,9 +40,15 @@ pub struct RunRecord {
     pub told: Vec<String>,
 }
 
-/// Remembers a run in `directory`, if there is a database; an error if another run has the lock by now.
+/// Remembers a run in `directory`, if there is a database: a run that failed early may have made none. An error if there was one when
+/// the run ended, or if another run has the lock by now.
 pub fn remember(directory: &Path, run: &RunRecord) -> Result<()> {
     if !directory.join(FILE_NAME).is_file() {
+        ensure!(
+            run.snapshot.is_none(),
+            "there is no {FILE_NAME} in {} any more",
+            directory.display()
+        );
         return Ok(());
     }
     let lock = Lock::take_silently(directory)?;

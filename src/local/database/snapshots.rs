@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use rusqlite::{OptionalExtension, Params, params};
 
 use super::Database;
@@ -19,6 +19,18 @@ pub struct SnapshotSize {
     /// Sum of the sizes of all regular files.
     pub source_bytes: u64,
 }
+
+/// Local state belongs to another store, says the text.
+#[derive(Debug)]
+pub struct OtherStore(String);
+
+impl std::fmt::Display for OtherStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for OtherStore {}
 
 impl Database {
     /// Remembers a snapshot, how much it holds, and how many bytes of objects it uses of each segment.
@@ -84,11 +96,13 @@ impl Database {
         }
         match snapshots.iter().find(|name| !name.is_checkpoint()) {
             None => Ok(()),
-            Some(latest) => bail!(
-                "the local state belongs to another store: its last snapshot, {latest}, is not in {}; use a --localdb of its own for \
-                 each store, or move its localdb.sqlite away to start without it",
+            Some(latest) => Err(OtherStore(format!(
+                "the local state belongs to another store: no snapshot of it, such as its last one, {latest}, is in {}: see that the \
+                 right disk is mounted; another store needs a --localdb of its own, and for one whose snapshots were all removed by \
+                 hand, pileus rebuild makes a new one",
                 store.display()
-            ),
+            ))
+            .into()),
         }
     }
 

@@ -58,7 +58,10 @@ impl StatCacheReader {
         if !matches!(read, Ok(Some(_))) {
             self.end = Some(if read.is_ok() { self.offset } else { u64::MAX });
         }
-        read.map_err(|error| self.damaged(&error.to_string()))
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.damaged("is damaged: it ends too early"),
+            _ => self.damaged(&error.to_string()),
+        })
     }
 
     /// Says of the file what is wrong with it.
@@ -75,7 +78,7 @@ impl StatCacheReader {
             let mut magic = [0; MAGIC.len()];
             self.file.read_exact(&mut magic)?;
             if &magic != MAGIC {
-                return Err(invalid("is not a stat cache of this version"));
+                return Err(invalid("is damaged, or of another version"));
             }
             self.offset = MAGIC.len() as u64;
         }
