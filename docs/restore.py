@@ -211,6 +211,8 @@ def set_attributes(name, path, entry):
 
 def main(store, target_path, wanted=None):
     restored, first_links = [], {}  # paths, with the entries of directories; the first path of each set of links
+    if not os.path.isdir(store):
+        sys.exit("%s is no directory, so it is no store" % os.fsdecode(store))
     with going_on(store):
         root = find_root(os.path.abspath(store), wanted)
         os.makedirs(target_path, exist_ok=True)

@@ -57,9 +57,9 @@ use crate::format::snapshot_name::SnapshotName;
 use crate::local::database::{self, Database};
 use crate::local::lock::Lock;
 use crate::monitor::{Counter, Monitor};
-use crate::store::catalog::{Catalog, is_store_file};
+use crate::store::catalog::{Catalog, is_store_file, split_segment_file};
 use crate::store::dir::StoreDir;
-use crate::store::filter::Filter;
+use crate::store::filter::{Codec, Filter};
 use crate::store::pool::Names;
 
 pub use block_sink::Deduplicate;
@@ -90,6 +90,8 @@ pub struct BackupOptions {
     pub scheme: String,
     /// What stands between tar and disk.
     pub filter: Filter,
+    /// Whether the filter was asked for; the default one does not follow a filter program, which may have encrypted.
+    pub filter_asked_for: bool,
     /// Shell command that signs the descriptor.
     pub signature_filter: Option<String>,
     /// Filtered size at which a segment is closed, in bytes.
@@ -199,6 +201,9 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         monitor.note(note);
     }
     let database = place.database(options)?;
+    if !options.filter_asked_for {
+        ensure_no_program(&database)?;
+    }
     database.ensure_made_in(&options.store, |name| store.has_snapshot(name))?;
     let comparing = options.deduplicate == Deduplicate::Verify && store.path().exists();
     let catalog = comparing.then(|| Catalog::open(store.path())).transpose()?;
@@ -272,6 +277,20 @@ impl Place {
             return Database::temporary();
         }
         Database::open(&self.local)
+    }
+}
+
+/// Refuses to go on without the program that the last segments went through: whoever forgets it may store in clear text.
+fn ensure_no_program(database: &Database) -> Result<()> {
+    let file = database.last_file()?;
+    let extension = file.as_deref().and_then(split_segment_file);
+    let program = extension.map(|(_, extension)| extension);
+    match program.filter(|extension| !Codec::is_known_extension(extension)) {
+        Some(extension) => Err(anyhow!(
+            "the last backup went through a filter program (its segments end in \"{extension}\"): name it again with --filter, or a codec \
+             with --compression"
+        )),
+        None => Ok(()),
     }
 }
 

@@ -99,6 +99,7 @@ fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
         selection: arguments.choosing.selection()?,
         scheme: arguments.scheme.clone().unwrap_or_default(),
         filter: filter(arguments)?,
+        filter_asked_for: arguments.filter.is_some() || arguments.compression.is_some(),
         signature_filter: arguments.signature_filter.clone(),
         segment_bytes: usize::try_from(segment_bytes).map_err(|e| e.to_string())?,
         jobs,

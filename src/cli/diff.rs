@@ -44,7 +44,11 @@ pub(crate) fn run(arguments: &Diff, console: &Console) -> Result<u8, Failure> {
         unfilter: arguments.stored.unfilter.clone(),
     };
     let begun = Instant::now();
+    let mut gone = None;
     let report = diff::run(&options, console, &mut |difference| {
+        if difference.new.is_none() && !difference.path.as_bytes().contains(&b'/') {
+            gone.get_or_insert_with(|| difference.path.clone());
+        }
         if console.is_json() {
             console.line(&object(difference).to_string())
         } else {
@@ -56,6 +60,13 @@ pub(crate) fn run(arguments: &Diff, console: &Console) -> Result<u8, Failure> {
         Other::Disk { .. } => None,
     };
     tell(&options.old, new, &report, begun, console);
+    if let (Other::Disk { root, .. }, Some(path)) = (&options.new, gone) {
+        let root = root.display();
+        let advice = format!(
+            "{path} is not in {root}: if it was backed up by a relative path, say where that begins: --root=DIR"
+        );
+        console.note_aside(&advice);
+    }
     if report.is_same() && report.problems == 0 {
         Ok(DONE)
     } else {

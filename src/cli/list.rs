@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
         .max("SNAPSHOT".len());
     if !names.is_empty() && !console.is_json() {
         console.line(&format!(
-            "{:width$}  {:<20} {:>9} {:>10} {:>10}  NOTES",
+            "{:width$}  {:<19} {:>8} {:>10} {:>10}  NOTES",
             "SNAPSHOT", "TIME (UTC)", "ENTRIES", "SOURCE", "ADDED"
         ))?;
     }
@@ -84,7 +84,7 @@ fn row(name: &SnapshotName, descriptor: &Descriptor, pinned: bool, width: usize)
         .map(|(_, note)| *note)
         .collect();
     let line = format!(
-        "{:width$}  {time:<20} {entries:>9} {source:>10} {added:>10}  {}",
+        "{:width$}  {time:<19} {entries:>8} {source:>10} {added:>10}  {}",
         name.to_string(),
         notes.join(" ")
     );

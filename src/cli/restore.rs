@@ -49,17 +49,12 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
     Ok(done_with(report.problems))
 }
 
-/// Refuses a target in the store, which only backups write to.
+/// Refuses to restore among the files of the store, which only backups write to.
 fn check_target(arguments: &Restore) -> Result<(), String> {
     let (store, target) = (&arguments.which.stored.dest, &arguments.target);
-    let above = target.parent().filter(|above| *above != Path::new(""));
-    let places = [target, above.unwrap_or(Path::new("."))].map(fs::canonicalize);
-    match (
-        fs::canonicalize(store),
-        places.into_iter().find_map(Result::ok),
-    ) {
-        (Ok(store), Some(place)) if place.starts_with(&store) => Err(format!(
-            "--target={} lies in the store, which only backups write to: choose another place",
+    match (fs::canonicalize(store), fs::canonicalize(target)) {
+        (Ok(store), Ok(place)) if place == store => Err(format!(
+            "--target={} is the store itself, which only backups write to: choose another place",
             target.display()
         )),
         _ => Ok(()),

@@ -30,15 +30,8 @@ pub(crate) fn run(arguments: &Stats, console: &Console) -> Result<u8, Failure> {
         }
         if store_bytes == stats.new_disk_bytes {
             console.line(&format!(
-                "{:<20} {:>9} {:>10} {:>10} {:>10} {:>8} {:>10} {:>10}  SNAPSHOT",
-                "TIME (UTC)",
-                "ENTRIES",
-                "SOURCE",
-                "DATA ADDED",
-                "DISK ADDED",
-                "SEGMENTS",
-                "DISK",
-                "STORE"
+                "{:>9} {:>10} {:>10} {:>10} {:>10}  SNAPSHOT",
+                "ENTRIES", "SOURCE", "DATA ADDED", "DISK ADDED", "STORE"
             ))?;
         }
         console.line(&row(stats, store_bytes))
@@ -67,14 +60,11 @@ pub(crate) fn run(arguments: &Stats, console: &Console) -> Result<u8, Failure> {
 fn row(stats: &SnapshotStats, store_bytes: u64) -> String {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     format!(
-        "{:<20} {:>9} {:>10} {:>10} {:>10} {:>8} {:>10} {:>10}  {}",
-        stats.date.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        "{:>9} {:>10} {:>10} {:>10} {:>10}  {}",
         or_dash(stats.entries.map(|n| n.to_string())),
         or_dash(stats.source_bytes.map(size::show)),
         or_dash(stats.added.map(|(data, _)| size::show(data))),
         or_dash(stats.added.map(|(_, disk)| size::show(disk))),
-        stats.segments,
-        size::show(stats.disk_bytes),
         size::show(store_bytes),
         stats.name,
     )
@@ -125,7 +115,7 @@ fn sums(report: &StatsReport) -> Vec<String> {
             size::show(report.disk_bytes)
         ),
         format!(
-            "deduplication {} (source to data), compression {} (data to disk), together {}",
+            "source to data {} (deduplication), data to disk {} (compression), both {}",
             shown(ratio(report.source_bytes, data)),
             shown(ratio(data, disk)),
             shown(ratio(report.source_bytes, disk))

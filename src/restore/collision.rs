@@ -42,7 +42,9 @@ pub(crate) fn decide(overwrite: Overwrite, there: Option<&FileStat>, entry: &Ent
     }
     let replace = match overwrite {
         Overwrite::Never => {
-            return Decision::Refuse("exists already; --overwrite=always would replace it");
+            return Decision::Refuse(
+                "exists already; --overwrite=if-changed or always would replace it",
+            );
         }
         Overwrite::Always => true,
         Overwrite::IfChanged => differs(there, entry),

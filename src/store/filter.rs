@@ -73,6 +73,12 @@ impl Codec {
         })
     }
 
+    /// Tells whether a codec gives its segments this extension.
+    #[must_use]
+    pub fn is_known_extension(extension: &str) -> bool {
+        ["", ".bz2", ".gz", ".zst"].contains(&extension)
+    }
+
     fn extension(self) -> &'static str {
         match self {
             Self::Bzip2(_) => ".bz2",

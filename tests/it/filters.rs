@@ -243,3 +243,22 @@ fn a_failing_filter_fails_the_run_with_its_words_and_publishes_nothing() {
         place.sh("cd store && sha1sum -c --quiet --strict *.sha1sums");
     }
 }
+
+#[test]
+fn a_forgotten_filter_is_refused_and_a_codec_that_is_named_is_not() {
+    let place = Place::new();
+    place.write("tree/file", "contents");
+    let filter = ["--filter=rev", "--filter-extension=.rev"];
+    let backup = ["backup", "--dest=store", "tree"];
+    place.succeed([&backup[..], &filter].concat());
+    let before = place.names("store");
+    let ended = place.run(backup);
+    ended.assert_one_line(1, &["\".rev\"", "--filter", "--compression"]);
+    let after = place.names("store");
+    let is_segment = |name: &&String| name.contains(".tar");
+    let segments = |names: &[String]| names.iter().filter(is_segment).count();
+    assert_eq!(segments(&before), segments(&after));
+    place.succeed([&backup[..], &filter].concat());
+    place.succeed([&backup[..], &["--compression=zstd"]].concat());
+    place.succeed(backup);
+}

@@ -98,7 +98,7 @@ fn the_configuration_is_one() {
         "--dest=/mnt/backup",
         "--clean",
         "--metrics-file=",
-        "--after=pileus prune",
+        "--after=/usr/local/bin/pileus prune",
     ] {
         assert!(shown.contains(option), "{option} is not in {shown}");
     }

@@ -39,7 +39,10 @@ fn existing_files_are_problems_and_stay_as_they_are() {
         ] {
             assert!(ended.stderr.contains(name), "{name} in {ended:?}");
         }
-        assert!(ended.stderr.contains("--overwrite=always"), "{ended:?}");
+        assert!(
+            ended.stderr.contains("--overwrite=if-changed or always"),
+            "{ended:?}"
+        );
         assert_eq!(contents(&place, "a"), "mine\n");
         assert_eq!(
             contents(&place, "b"),

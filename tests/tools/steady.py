@@ -19,7 +19,7 @@ STEADY = [
     (r"([-dlpscb][-rwxsStT]{9}) \S+ +\S+ +", r"\1 USER GROUP "),
     (r"\b\d\.\d\d of SIZE used", "N.NN of SIZE used"),
     (r"\b\d+\.\d % of", "N.N % of"),
-    (r"(deduplication|compression|together) \d+\.\d\d", r"\1 N.NN"),
+    (r"(source to data|data to disk|both) \d+\.\d\d", r"\1 N.NN"),
     (r"#+$", "#"),
 ]
 

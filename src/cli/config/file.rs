@@ -99,7 +99,9 @@ impl Parser<'_> {
                     self.profiles(profiles)?;
                 }
                 DeValue::Table(inner) if command.is_none() => {
-                    self.ensure_known(name, key.span().start, &self.commands(), "command")?;
+                    let mut known = self.commands();
+                    known.extend(profile.is_none().then(|| PROFILE.to_owned()));
+                    self.ensure_known(name, key.span().start, &known, "command")?;
                     self.table(inner, profile, Some(name))?;
                 }
                 _ => self.setting(key, value, profile, command)?,

@@ -134,7 +134,13 @@ mod tests {
     #[test]
     fn the_last_runs_are_remembered_with_the_beginning_of_what_they_told() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        remember(dir.path(), &run(0)).expect("nothing to remember it in");
+        let failed = RunRecord {
+            snapshot: None,
+            ..run(0)
+        };
+        remember(dir.path(), &failed).expect("nothing to remember it in");
+        let error = remember(dir.path(), &run(0)).expect_err("it was there in the run");
+        assert!(error.to_string().contains("any more"), "{error}");
         assert!(!dir.path().join(FILE_NAME).exists(), "none is made for it");
         drop(Database::open(dir.path()).expect("opens"));
         let loud = RunRecord {

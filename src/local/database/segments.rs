@@ -65,6 +65,13 @@ impl Database {
         self.sql(statement.execute(row)).map(drop)
     }
 
+    /// Returns the file of the segment that was added last.
+    pub fn last_file(&self) -> Result<Option<String>> {
+        let sql = "SELECT file FROM segment ORDER BY id DESC LIMIT 1";
+        let found = self.connection.query_row(sql, [], |row| row.get(0));
+        self.sql(found.optional())
+    }
+
     /// Returns what is known of a segment.
     pub fn segment(&self, id: SegmentId) -> Result<Option<KnownSegment>> {
         type Columns = (String, Option<String>, Option<i64>, Option<i64>);

@@ -182,13 +182,13 @@ fn local_state_that_is_lost_costs_work_and_is_told() {
     nights.place.sample_tree("tree", 8);
     nights.backup(PLAIN);
     for (lost, told, stores) in [
+        ("localdb.sqlite", "there is no local state yet", true),
+        ("statcache", "every file is read", false),
         (
-            "localdb.sqlite",
-            "blocks of earlier snapshots are stored again",
+            "localdb.sqlite store/statcache",
+            "all is read and stored",
             true,
         ),
-        ("statcache", "every file is read", false),
-        ("localdb.sqlite store/statcache", "", true),
     ] {
         nights.place.sh(&format!("rm store/{lost}"));
         let ended = nights.run(PLAIN);

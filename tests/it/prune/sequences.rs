@@ -266,6 +266,7 @@ impl World {
             reasons: false,
             scheme: if other_scheme { "b" } else { "a" }.to_owned(),
             filter: Filter::Builtin(Codec::None),
+            filter_asked_for: true,
             signature_filter: None,
             segment_bytes: 48 << 10,
             jobs: 2,

@@ -174,7 +174,7 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
     let before = nights.sql(".dump");
     let place = &nights.place;
     let failing: [(&str, &[&str]); 5] = [
-        ("--dest=nowhere", &["cannot open nowhere"]),
+        ("--dest=nowhere", &["there is no store nowhere"]),
         ("--dest=tree", &["no snapshot in tree"]),
         (
             "--dest=store --scheme=q",
