@@ -52,7 +52,6 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 
-use crate::format::path::EntryPath;
 use crate::format::snapshot_name::SnapshotName;
 use crate::local::database::{self, Database};
 use crate::local::lock::Lock;
@@ -116,23 +115,6 @@ pub struct BackupOptions {
     pub reasons: bool,
     /// Most bytes of a file that is copied aside because it keeps changing: 0 for none, `None` for a tenth of the free space.
     pub staging_bytes: Option<u64>,
-}
-
-/// Most trees that a descriptor names; a list of files may name a million.
-const TOLD_SOURCES_MAX: usize = 1000;
-
-impl BackupOptions {
-    /// Returns the trees that the snapshot is of, the outermost of them; nothing if there are too many to be told.
-    fn told_sources(&self) -> Option<Vec<EntryPath>> {
-        let piped = self.piped.iter().map(|piped| &piped.path);
-        let mut told: Vec<EntryPath> = Vec::new();
-        for path in self.sources.paths.iter().map(|s| &s.path).chain(piped) {
-            if !told.last().is_some_and(|last| path.is_within(last)) {
-                told.push(path.clone());
-            }
-        }
-        (told.len() <= TOLD_SOURCES_MAX).then_some(told)
-    }
 }
 
 /// What a backup needs from outside.

@@ -78,7 +78,7 @@ struct Subject<'s> {
 impl Subject<'_> {
     /// Tells whether what the log says means what it means in one of ours.
     fn is_by_pileus(&self) -> bool {
-        self.descriptor.producer.starts_with("pileus ")
+        self.descriptor.is_by_pileus()
     }
 }
 

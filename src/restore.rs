@@ -94,10 +94,6 @@ pub struct RestoreOptions {
 }
 
 impl RestoreOptions {
-    fn replaces(&self) -> bool {
-        self.overwrite == Overwrite::Always
-    }
-
     fn wants_all(&self) -> bool {
         self.paths.is_empty() && self.rules.is_empty()
     }
@@ -136,7 +132,14 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
     }
     let mut objects = ObjectCache::new(&catalog, options.unfilter.as_deref())?;
     let target = Target::open(&options.target)?;
-    let mut deletion = Deleter::begin(options, &descriptor, Some(&target), &mut objects, &monitor)?;
+    let mut deletion = Deleter::begin(
+        options,
+        &descriptor,
+        Some(&target),
+        &catalog,
+        &mut objects,
+        &monitor,
+    )?;
     let expected = descriptor.totals.filter(|_| options.wants_all());
     let restorer = Restorer::new(options, &target, &monitor, expected);
 

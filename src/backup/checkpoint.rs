@@ -142,7 +142,7 @@ impl Run<'_> {
             segment_metadata: None,
             segments: segments.clone(),
             totals: Some(totals),
-            sources: self.options.told_sources(),
+            problems: Some(self.outside.monitor.problems()),
             signed: false,
         };
         let signature_filter = self.options.signature_filter.as_deref();

@@ -87,7 +87,9 @@ pub(super) fn special(found: &Found<'_>, owners: &mut OwnerNames) -> Result<Entr
         SFlag::S_IFBLK => EntryKind::BlockDevice(device()),
         _ => return Err("is of a type that cannot be backed up".to_owned()),
     };
-    Ok(with_stat(found.path.clone(), kind, stat, owners))
+    let mut entry = with_stat(found.path.clone(), kind, stat, owners);
+    entry.partial = found.partial;
+    Ok(entry)
 }
 
 /// Makes the entry of a regular file, without extended attributes.
@@ -129,6 +131,7 @@ fn with_stat(path: EntryPath, kind: EntryKind, stat: &FileStat, owners: &mut Own
         inode: (links > 1).then(|| inode(stat)),
         links,
         volatile: false,
+        partial: false,
         xattrs: Vec::new(),
     }
 }

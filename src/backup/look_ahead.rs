@@ -47,6 +47,8 @@ pub(super) struct Found<'s> {
     pub stat: FileStat,
     /// A moment before it said so.
     pub seen: Timestamp,
+    /// Whether it is a directory of which not everything is backed up that no rule leaves out.
+    pub partial: bool,
     /// The rule that took it, if there is one and reasons are asked for.
     pub rule: Option<&'s str>,
     /// The file as it was read ahead, if it was.
@@ -87,6 +89,7 @@ struct BatchFound {
     directory: usize,
     called: Called,
     stat: FileStat,
+    partial: bool,
     ahead: Option<Box<ReadAhead>>,
 }
 
@@ -134,6 +137,7 @@ fn visit_all(batches: &Receiver<Batch>, visitor: &mut dyn Visitor) -> Result<()>
                 },
                 stat: found.stat,
                 seen: batch.begun,
+                partial: found.partial,
                 rule: reason,
                 ahead: ahead.map(|ahead| ahead.in_buffer(&batch.contents)),
             })?;
@@ -200,6 +204,7 @@ impl Batch {
                 directory: self.directories.len() - 1,
                 called: seen.called,
                 stat: seen.stat,
+                partial: seen.partial,
                 ahead,
             }),
             reason: seen.rule,

@@ -300,6 +300,7 @@ impl Run<'_> {
         let doubts = Doubts {
             volatile,
             unstable: visit.restless && visit.changed,
+            partial: false,
             rebuilt: visit.rebuilt,
         };
         self.links.remember(&open.stat, &read.contents, doubts);

@@ -212,7 +212,9 @@ impl<'r> Run<'r> {
             .log
             .find(&self.pool, found.path, &mut |id| sink.usable(id))?;
         self.old_key = old.map(|old| old.key);
-        if let Some(old) = old.filter(|old| self.is_unchanged(old, &key)) {
+        // What it stands for is another, though its stat is the same.
+        self.changed |= old.is_some_and(|old| old.doubts.partial != found.partial);
+        if let Some(old) = old.filter(|old| self.is_unchanged(old, &key, found.partial)) {
             // Links are told by device and inode: when a file system is mounted as another device, all of them have to be told anew.
             let moved = old.device.is_some_and(|old| old != found.stat.st_dev);
             let renew = old.renew || moved;
@@ -251,8 +253,9 @@ impl<'r> Run<'r> {
         Ok(())
     }
 
-    fn is_unchanged(&self, old: &OldEntry, key: &StatKey) -> bool {
-        !self.options.reread && !old.doubts.volatile && old.key == *key
+    fn is_unchanged(&self, old: &OldEntry, key: &StatKey, partial: bool) -> bool {
+        let doubts = old.doubts;
+        !self.options.reread && !doubts.volatile && doubts.partial == partial && old.key == *key
     }
 
     /// Keeps the entry of the last snapshot, stanza and all.
@@ -360,7 +363,11 @@ impl<'r> Run<'r> {
         let remembered = Remembered {
             key,
             device: describe::link_device(stat),
-            doubts: Doubts { volatile, ..doubts },
+            doubts: Doubts {
+                volatile,
+                partial: entry.partial,
+                ..doubts
+            },
             contents: None,
             lists: Vec::new(),
         };

@@ -162,6 +162,7 @@ impl<'r> Scanner<'r> {
             parent: &directory,
             called: Called::Itself,
             stat,
+            partial: false,
             rule: None,
         }))?;
         let level = self.list(path.clone(), directory, &stat, None, visit)?;
@@ -204,6 +205,8 @@ impl<'r> Scanner<'r> {
                     parent: &inner,
                     called: Called::Itself,
                     stat,
+                    // What else is in it is none of the sources.
+                    partial: true,
                     rule: None,
                 }))?;
             }
@@ -242,28 +245,32 @@ impl<'r> Scanner<'r> {
                 let why = "it is larger than --exclude-larger-than says";
                 return self.leave_out(path, look.is_named, why, "--exclude-larger-than", visit);
             }
-            Verdict::Taken(rule) => {
-                if self.waiting.get() > 0 {
-                    self.visit_waiting(levels, visit)?;
-                }
-                let (parent, called) = match &look.behind {
-                    Some(behind) => (behind, Called::Itself),
-                    None => (directory, Called::ByItsName),
-                };
-                visit(Met::Seen(Seen {
-                    path,
-                    parent,
-                    called,
-                    stat: look.stat,
-                    rule: self.told(rule),
-                }))?;
-            }
-        }
-        if !is_directory {
-            return Ok(());
+            Verdict::Taken(_) => {}
         }
         let mounted_on = mounted_on.filter(|_| !look.is_source);
-        if let Some(inner) = self.enter(directory, path, &look, mounted_on) {
+        let inner = if is_directory {
+            self.enter(directory, path, &look, mounted_on)
+        } else {
+            None
+        };
+        if let Verdict::Taken(rule) = look.verdict {
+            if self.waiting.get() > 0 {
+                self.visit_waiting(levels, visit)?;
+            }
+            let (parent, called) = match &look.behind {
+                Some(behind) => (behind, Called::Itself),
+                None => (directory, Called::ByItsName),
+            };
+            visit(Met::Seen(Seen {
+                path,
+                parent,
+                called,
+                stat: look.stat,
+                partial: is_directory && inner.is_none(),
+                rule: self.told(rule),
+            }))?;
+        }
+        if let Some(inner) = inner {
             let left_out_by = look.verdict.left_out_by();
             let mut level = self.list(path.clone(), inner, &look.stat, left_out_by, visit)?;
             if left_out_by.is_some() {

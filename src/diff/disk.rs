@@ -199,6 +199,7 @@ fn entry(path: EntryPath, at: &Path, stat: &Metadata) -> Result<Entry, LogError>
         inode: None,
         links: if stat.is_dir() { 1 } else { stat.nlink() },
         volatile: false,
+        partial: false,
         xattrs,
     })
 }

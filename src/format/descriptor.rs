@@ -9,8 +9,6 @@ use super::checksum::Checksum;
 use super::date::{format_date, parse_date};
 use super::integer::parse_u64;
 use super::object_ref::{ObjectRef, SegmentId};
-use super::path::EntryPath;
-use super::percent;
 use super::stanza::Stanza;
 
 const CLEARSIGN_BEGIN: &[u8] = b"-----BEGIN PGP SIGNED MESSAGE-----";
@@ -42,9 +40,9 @@ pub struct Descriptor {
     pub segments: Vec<SegmentId>,
     /// What the snapshot holds and cost, where the writer said so (an addition by pileus).
     pub totals: Option<Totals>,
-    /// The trees that the snapshot is of, where the writer said so (an addition by pileus): in the directories above them it does
-    /// not have everything.
-    pub sources: Option<Vec<EntryPath>>,
+    /// Number of problems before it was published, where the writer said so (an addition by pileus): what could not be read is not
+    /// in it.
+    pub problems: Option<u64>,
     /// Whether the text was clear-signed; whether the signature is good is not known here.
     pub signed: bool,
 }
@@ -89,9 +87,15 @@ impl Descriptor {
                 .transpose()?,
             segments: parse_segments(required("Segments")?)?,
             totals: parse_totals(&stanza),
-            sources: stanza.get("Sources").and_then(parse_sources),
+            problems: stanza.get("Problems").and_then(|text| parse_u64(text).ok()),
             signed,
         })
+    }
+
+    /// Tells whether what its log says means what it means where pileus writes it.
+    #[must_use]
+    pub fn is_by_pileus(&self) -> bool {
+        self.producer.starts_with("pileus ")
     }
 
     /// Writes the descriptor as version 0.6, unsigned.
@@ -117,14 +121,8 @@ impl Descriptor {
             line("Added-data-bytes", &totals.added_data_bytes);
             line("Added-disk-bytes", &totals.added_disk_bytes);
         }
-        if let Some(sources) = &self.sources {
-            text.push_str("Sources:\n");
-            for source in sources {
-                let mut encoded = Vec::new();
-                percent::encode(source.as_bytes(), &mut encoded);
-                let encoded = String::from_utf8_lossy(&encoded);
-                writeln!(text, "    {encoded}").expect("a String takes all text");
-            }
+        if let Some(problems) = &self.problems {
+            line("Problems", problems);
         }
         text.push_str("Segments:\n");
         for segment in &self.segments {
@@ -179,14 +177,6 @@ fn parse_totals(stanza: &Stanza<'_>) -> Option<Totals> {
         added_data_bytes: number("Added-data-bytes")?,
         added_disk_bytes: number("Added-disk-bytes")?,
     })
-}
-
-/// Trees that cannot be read are as good as none: whoever asks is about to delete.
-fn parse_sources(text: &[u8]) -> Option<Vec<EntryPath>> {
-    let words = text.split(u8::is_ascii_whitespace);
-    let words = words.filter(|word| !word.is_empty());
-    let sources = words.map(|word| EntryPath::new(percent::decode(word).ok()?).ok());
-    sources.collect()
 }
 
 /// Returns the text inside a clear-signature (RFC 9580, section 7), given what follows its first line's dashes.
@@ -320,10 +310,7 @@ mod tests {
     fn written_descriptors_are_read_back() {
         let mut descriptor =
             Descriptor::parse(text("LBS Snapshot v0.8").as_bytes()).expect("parses");
-        descriptor.sources = Some(vec![
-            EntryPath::scan_root(),
-            EntryPath::new(*b"a b/\xff%\n").expect("is a path"),
-        ]);
+        descriptor.problems = Some(5);
         descriptor.totals = Some(Totals {
             entries: 1,
             source_bytes: 2,

@@ -41,6 +41,9 @@ pub struct Entry {
     pub links: u64,
     /// Whether the file may have changed in the second it was read, so that its times prove nothing next time.
     pub volatile: bool,
+    /// Whether it is a directory of which the snapshot does not have everything that no rule left out: one above a source, or on
+    /// which a file system was mounted that was not entered.
+    pub partial: bool,
     /// Extended attributes as the kernel names them, sorted by name.
     pub xattrs: Vec<Xattr>,
 }
@@ -140,6 +143,7 @@ impl Entry {
             inode,
             links,
             volatile: stanza.get("volatile").is_some_and(|v| v != b"0"),
+            partial: stanza.get("partial").is_some_and(|v| v != b"0"),
             xattrs: optional(stanza, "xattrs", parse_xattrs)?.unwrap_or_default(),
         })
     }
@@ -173,6 +177,9 @@ impl Entry {
         }
         text_field(out, "mode", format_args!("0{:o}", self.mode));
         encode_time(out, "mtime", "mtime-nsec", self.mtime);
+        if self.partial {
+            text_field(out, "partial", format_args!("1"));
+        }
         match &self.kind {
             EntryKind::File(contents) => text_field(out, "size", format_args!("{}", contents.size)),
             EntryKind::Symlink { target } => {
@@ -510,11 +517,11 @@ mod tests {
         fn round_trip(
             path in vec(1_u8.., 1..30).prop_filter_map("a valid path", |p| EntryPath::new(p).ok()),
             kind in kinds(), mode in 0..0o10000_u32, user in owners(), group in owners(), mtime in times(),
-            ctime in option::of(times()), inode in option::of("[0-9]{1,3}/[0-9]{1,9}"), links in 1_u64.., volatile: bool,
+            ctime in option::of(times()), inode in option::of("[0-9]{1,3}/[0-9]{1,9}"), links in 1_u64.., volatile: bool, partial: bool,
             xattrs in vec((vec(1_u8.., 1..9), vec(any::<u8>(), 0..9)), 0..4),
         ) {
             let inode = inode.map(String::into_bytes);
-            let entry = Entry { path, kind, mode, user, group, mtime, ctime, inode, links, volatile, xattrs };
+            let entry = Entry { path, kind, mode, user, group, mtime, ctime, inode, links, volatile, partial, xattrs };
             let mut text = Vec::new();
             entry.encode(&mut text);
             prop_assert_eq!(parse(&text).expect("parses"), entry);

@@ -70,6 +70,8 @@ pub struct Doubts {
     pub volatile: bool,
     /// It changed while it was read, every time.
     pub unstable: bool,
+    /// Not everything in it was backed up: if that is otherwise now, its entry is another. Directories only.
+    pub partial: bool,
     /// It is known from a metadata log, not from a backup here: its blocks may be missing from the block index. Regular files only.
     pub rebuilt: bool,
 }

@@ -131,7 +131,7 @@ impl Place {
             segment_metadata: None,
             segments: segments.iter().map(|&n| id(n)).collect(),
             totals: None,
-            sources: None,
+            problems: None,
             signed: false,
         };
         self.file(&name.sums_file());

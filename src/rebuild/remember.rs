@@ -115,6 +115,7 @@ impl CacheBuilder {
                 // Whole seconds prove little, and the stanza of another program is not one of ours.
                 volatile: entry.volatile || entry.ctime.is_none() || !self.by_pileus,
                 unstable: false,
+                partial: entry.partial,
                 rebuilt: contents.is_some() && !(self.indexed && self.by_pileus),
             },
             contents,

@@ -5,7 +5,8 @@ use nix::sys::stat::{FileStat, SFlag};
 use super::target::file_type;
 use crate::format::entry::{Entry, EntryKind, FileTime};
 
-/// Which existing files a restore replaces. Directories are never replaced by anything else.
+/// Which existing files a restore replaces. A directory gives way to anything else
+/// only with `--delete`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overwrite {
     /// None: each is a problem.
@@ -54,6 +55,15 @@ pub(crate) fn decide(overwrite: Overwrite, there: Option<&FileStat>, entry: &Ent
         Decision::Replace
     } else {
         Decision::Leave
+    }
+}
+
+/// Tells whether what is there gives way to an entry, if one of the two is a directory: as it would if both were none.
+pub(crate) fn gives_way(overwrite: Overwrite, there: &FileStat, entry: &Entry) -> bool {
+    match overwrite {
+        Overwrite::Never => false,
+        Overwrite::Always | Overwrite::IfChanged => true,
+        Overwrite::IfNewer => modified(there) < entry.mtime,
     }
 }
 

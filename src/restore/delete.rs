@@ -7,9 +7,13 @@
 //! Deleting is where a restore could do harm, so all of this holds:
 //!
 //! - Nothing is deleted before the whole log was read once and found whole, complete and in order ([`doubt`]): a damaged log
-//!   looks like an empty directory. After a part that cannot be read all the same, nothing more is.
-//! - Only what is in a tree that the snapshot is of (its descriptor names them) and that the PATHs mean: a directory above a source is
-//!   recorded without its other contents. A snapshot that does not name its trees wants PATHs.
+//!   looks like an empty directory. Nor if a segment is missing. After a part that cannot be read all the same, nothing more is.
+//! - Only from a complete snapshot by pileus whose run had no problem: a file that could not be read is not in it, and what stands in
+//!   its place may be the only copy.
+//! - Only in directories that the PATHs mean and of which the snapshot has everything: one above a source is marked as partial, and
+//!   so is one on which a file system was mounted that was not entered ([`Entry::partial`]).
+//! - Nothing in a directory, and below it, from where on an entry is met that has another name there: its file system folds names, and what
+//!   looks superfluous may be that entry. What was deleted before comes before it in path order and was no entry met till then.
 //! - What a rule leaves out stays, and the directories above it with it.
 //! - Nothing on another file system than that of its tree, mounted over it or a Btrfs subvolume; nothing of the store itself.
 //! - No link is followed; see [`super::target`] and [`tree`].
@@ -19,9 +23,9 @@ mod tree;
 use anyhow::{Result, bail};
 use nix::sys::stat::{FileStat, SFlag};
 
-use super::collision::{Decision, decide};
+use super::RestoreOptions;
+use super::collision::gives_way;
 use super::target::{self, DirCursor, Target};
-use super::{Overwrite, RestoreOptions};
 use crate::chosen::{Chosen, Relation};
 use crate::format::descriptor::Descriptor;
 use crate::format::entry::{Entry, EntryKind};
@@ -29,6 +33,7 @@ use crate::format::path::EntryPath;
 use crate::metadata_log::{LogError, MetadataLogReader};
 use crate::monitor::Counter;
 use crate::rules::{RuleId, RuleStack, Verdict};
+use crate::store::catalog::Catalog;
 use crate::store::object_cache::ObjectCache;
 use tree::Opened;
 
@@ -40,12 +45,20 @@ pub(super) fn ensure_complete(options: &RestoreOptions, descriptor: &Descriptor)
             "snapshot {snapshot} is a checkpoint, which lacks what its run had not come to: restore without --delete, or choose a complete one"
         );
     }
-    if descriptor.sources.is_none() && options.paths.is_empty() {
+    if !descriptor.is_by_pileus() {
         bail!(
-            "snapshot {snapshot} does not say which trees it is of: name with PATHs those in which --delete may remove what it does not have"
+            "snapshot {snapshot} was not made by pileus and does not say in which directories it has everything: restore without --delete, and remove by hand what `pileus diff` shows"
         );
     }
-    Ok(())
+    let found = match descriptor.problems {
+        Some(0) => return Ok(()),
+        Some(1) => "had a problem".to_owned(),
+        Some(problems) => format!("had {problems} problems"),
+        None => "does not say how many problems it had".to_owned(),
+    };
+    bail!(
+        "the backup that made snapshot {snapshot} {found}: what could not be read is not in it, and --delete might remove the only copy; choose another snapshot, or restore without --delete and remove by hand what `pileus diff` shows"
+    );
 }
 
 /// Reads a log to its end, and says why what it does not have may belong to the snapshot all the same, if it may.
@@ -73,8 +86,6 @@ pub(super) struct Deleter<'r> {
     monitor: &'r Counter<'r>,
     /// None if there is no target, or nothing is to be deleted any more.
     cursor: Option<DirCursor<'r>>,
-    /// The trees that the snapshot is of, if it says so.
-    sources: Option<Vec<EntryPath>>,
     chosen: Chosen,
     rules: RuleStack,
     /// The directory of the store, as device and inode number.
@@ -90,6 +101,8 @@ struct Level {
     path: EntryPath,
     /// The rule that leaves it out, if one does.
     left_out_by: Option<RuleId>,
+    /// Whether the snapshot does not have all of it.
+    is_partial: bool,
     /// The directory in the target, with the names that are still to come; none if nothing is to be deleted in it.
     opened: Option<Opened>,
 }
@@ -100,6 +113,7 @@ impl<'r> Deleter<'r> {
         options: &'r RestoreOptions,
         descriptor: &Descriptor,
         target: Option<&'r Target>,
+        catalog: &Catalog,
         objects: &mut ObjectCache<'_>,
         monitor: &'r Counter<'r>,
     ) -> Result<Option<Self>> {
@@ -107,17 +121,18 @@ impl<'r> Deleter<'r> {
             return Ok(None);
         }
         let log = MetadataLogReader::new(objects, descriptor.root);
-        if let Some(reason) = doubt(log)? {
+        let missing = catalog.first_missing(&descriptor.segments);
+        let missing = missing.map(|id| format!("segment {id} is missing from the store"));
+        if let Some(reason) = missing.map_or_else(|| doubt(log), |missing| Ok(Some(missing)))? {
             let reason = format_args!("nothing is deleted: {reason}");
             monitor.problem(b"--delete", reason);
             return Ok(None);
         }
-        Ok(Some(Self::new(options, descriptor, target, monitor)))
+        Ok(Some(Self::new(options, target, monitor)))
     }
 
     fn new(
         options: &'r RestoreOptions,
-        descriptor: &Descriptor,
         target: Option<&'r Target>,
         monitor: &'r Counter<'r>,
     ) -> Self {
@@ -127,7 +142,6 @@ impl<'r> Deleter<'r> {
             options,
             monitor,
             cursor: target.map(DirCursor::new),
-            sources: descriptor.sources.clone(),
             chosen: Chosen::new(&options.paths),
             rules: RuleStack::new(options.rules.clone()),
             store: store.ok().map(|store| (store.dev(), store.ino())),
@@ -163,7 +177,7 @@ impl<'r> Deleter<'r> {
             .rules
             .decide(&entry.path, is_directory, self.rule_above(&entry.path));
         if is_directory {
-            self.enter(&entry.path, verdict);
+            self.enter(entry, verdict);
             return false;
         }
         verdict.left_out_by().is_none() && self.clear(entry)
@@ -205,30 +219,55 @@ impl<'r> Deleter<'r> {
                     opened.next += 1;
                     return;
                 }
-                _ => return,
+                _ => break,
             }
         }
+        self.look_for_folding(path);
+    }
+
+    /// Deletes nothing more in the present directory if an entry that is to come in it goes there by another name.
+    fn look_for_folding(&mut self, path: &EntryPath) {
+        let (Some(level), Some(cursor)) = (self.levels.last_mut(), &mut self.cursor) else {
+            return;
+        };
+        let depth = level.path.components().count();
+        let (Some(opened), Some(name)) = (&level.opened, path.components().nth(depth)) else {
+            return;
+        };
+        if opened.names.has(name) {
+            return;
+        }
+        let directory = cursor.enter(level.path.as_bytes());
+        if let Ok(None) = directory.and_then(|directory| target::stat(directory, name)) {
+            return;
+        }
+        self.monitor.note(&format!(
+            "{}: nothing more in it is deleted: {path} is there by another name, since this file system takes different names for the same",
+            level.path
+        ));
+        level.opened = None;
     }
 
     /// Goes into a directory of the snapshot.
-    fn enter(&mut self, path: &EntryPath, verdict: Verdict) {
+    fn enter(&mut self, entry: &Entry, verdict: Verdict) {
+        let path = &entry.path;
         let left_out_by = verdict.left_out_by();
         let may_take = left_out_by.is_none_or(|rule| self.rules.may_include_below(path, rule));
-        let begins = self.begins_tree(path);
         let above = self.levels.last();
+        let begins_tree =
+            above.is_none_or(|above| above.is_partial) || self.options.paths.contains(path);
         // Whatever is above has been judged: its mount counts here, or nothing is deleted in it.
-        let inherited = above.map(|above| above.opened.as_ref().map(|opened| opened.mount));
-        let opened = match inherited {
-            _ if !may_take || !self.is_in_tree(path) => None,
-            Some(None) if !begins && above.is_some_and(|above| self.is_in_tree(&above.path)) => {
-                None
-            }
-            Some(mount) => self.open(path, mount.filter(|_| !begins)),
-            None => self.open(path, None),
+        let above = above.and_then(|above| above.opened.as_ref());
+        let opened = match above.map(|above| above.mount) {
+            _ if !may_take || entry.partial => None,
+            _ if begins_tree => self.open(path, None),
+            None => None,
+            mount => self.open(path, mount),
         };
         self.levels.push(Level {
             path: path.clone(),
             left_out_by,
+            is_partial: entry.partial,
             opened,
         });
     }
@@ -258,18 +297,6 @@ impl<'r> Deleter<'r> {
         self.levels.pop();
     }
 
-    /// Tells whether a tree in which may be deleted begins here: a source, or a PATH.
-    fn begins_tree(&self, path: &EntryPath) -> bool {
-        let is_source = |sources: &Vec<_>| sources.contains(path);
-        self.sources.as_ref().is_some_and(is_source) || self.options.paths.contains(path)
-    }
-
-    /// Tells whether the snapshot has everything that was in this directory, as far as it was chosen.
-    fn is_in_tree(&self, path: &EntryPath) -> bool {
-        let sources = self.sources.as_ref();
-        sources.is_none_or(|sources| sources.iter().any(|source| path.is_within(source)))
-    }
-
     /// Removes a directory that stands where something else belongs, if it may be replaced.
     fn clear(&mut self, entry: &Entry) -> bool {
         let path = &entry.path;
@@ -285,18 +312,10 @@ impl<'r> Deleter<'r> {
         let Ok(Some(there)) = there else {
             return false;
         };
-        if !is_directory(&there) || !self.replaces(&there, entry) {
+        if !is_directory(&there) || !gives_way(self.options.overwrite, &there, entry) {
             return false;
         }
         self.delete(path)
-    }
-
-    /// Tells whether a directory gives way to an entry: as a file of its times would.
-    fn replaces(&self, there: &FileStat, entry: &Entry) -> bool {
-        let mut as_if = *there;
-        as_if.st_mode = SFlag::S_IFLNK.bits();
-        let overwrite = self.options.overwrite;
-        overwrite != Overwrite::Never && decide(overwrite, Some(&as_if), entry) == Decision::Replace
     }
 
     /// Deletes what is under a name in the innermost directory, with all below it, but for what the rules leave out. Returns whether

@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Result;
+use nix::sys::stat::{FileStat, SFlag};
 
 use super::Restorer;
-use super::collision::{Decision, decide};
+use super::collision::{Decision, decide, gives_way};
 use super::layout::Placed;
 use super::spool::{Place, Spool, SpoolWriter, Work};
 use super::target::{self, DirCursor, Made};
@@ -150,8 +151,13 @@ impl<'r, 't> Planner<'r, 't> {
         let (parent, name) = entry.path.split();
         let made = self.ensure_parent(parent).and_then(|()| {
             let parent = self.cursor.enter(parent)?;
-            if self.restorer.options.replaces()
-                && is_replaceable(target::stat(parent, name)?.as_ref())
+            let overwrite = self.restorer.options.overwrite;
+            let is_in_the_way = |there: &FileStat| {
+                target::file_type(there) != SFlag::S_IFDIR && gives_way(overwrite, there, entry)
+            };
+            if target::stat(parent, name)?
+                .as_ref()
+                .is_some_and(is_in_the_way)
             {
                 target::remove(parent, name)?;
             }
@@ -331,10 +337,6 @@ impl<'r, 't> Planner<'r, 't> {
         self.numbers.insert(segment, number);
         Ok(number)
     }
-}
-
-fn is_replaceable(there: Option<&nix::sys::stat::FileStat>) -> bool {
-    there.is_some_and(|there| target::file_type(there) != nix::sys::stat::SFlag::S_IFDIR)
 }
 
 /// Returns what tells a file with several hard links from others; none of a file that has none.

@@ -10,7 +10,7 @@ use std::os::fd::BorrowedFd;
 use anyhow::Result;
 use nix::sys::stat::{FileStat, SFlag};
 
-use super::collision::{Decision, decide};
+use super::collision::{Decision, decide, gives_way};
 use super::delete::Deleter;
 use super::planner::{LinkKey, link_key};
 use super::target::{self, DirCursor, Target};
@@ -32,7 +32,7 @@ struct Trial<'r> {
     /// The directories above the present entry that would be made.
     created: Vec<EntryPath>,
     /// Directories above the PATHs that were met, but nothing that is wanted below them yet.
-    leading: Vec<EntryPath>,
+    leading: Vec<Entry>,
     linked: HashSet<LinkKey>,
     entries: u64,
     bytes: u64,
@@ -59,7 +59,14 @@ pub(super) fn run(
     let mut wanted = Wanted::new(&options.paths, options.rules.clone());
     let (mut found, mut lost) = (0, 0);
     let mut objects = ObjectCache::new(catalog, options.unfilter.as_deref())?;
-    let mut deletion = Deleter::begin(options, descriptor, target.as_ref(), &mut objects, monitor)?;
+    let mut deletion = Deleter::begin(
+        options,
+        descriptor,
+        target.as_ref(),
+        catalog,
+        &mut objects,
+        monitor,
+    )?;
     for item in MetadataLogReader::new(&mut objects, descriptor.root) {
         let is_cleared = deletion
             .as_mut()
@@ -98,25 +105,26 @@ impl Trial<'_> {
         }
         self.created.retain(|above| path.is_within(above));
         if relation == Relation::Above && is_directory {
-            self.leading.retain(|above| path.is_within(above));
-            self.leading.push(path.clone());
+            self.leading.retain(|above| path.is_within(&above.path));
+            self.leading.push(entry.clone());
         }
         if relation != Relation::Within {
             return;
         }
         for above in std::mem::take(&mut self.leading) {
-            if path.is_within(&above) {
+            if path.is_within(&above.path) {
                 self.add_directory(&above, Relation::Above);
             }
         }
         if is_directory {
-            self.add_directory(path, Relation::Within);
+            self.add_directory(entry, Relation::Within);
         } else {
             self.add_other(entry, is_cleared);
         }
     }
 
-    fn add_directory(&mut self, path: &EntryPath, relation: Relation) {
+    fn add_directory(&mut self, entry: &Entry, relation: Relation) {
+        let path = &entry.path;
         let is_directory = |there: &FileStat| target::file_type(there) == SFlag::S_IFDIR;
         match self.there(path) {
             Ok(Some(there)) if is_directory(&there) => {
@@ -124,7 +132,7 @@ impl Trial<'_> {
                     self.restored(path, 0);
                 }
             }
-            Ok(Some(_)) if !self.options.replaces() => {
+            Ok(Some(there)) if !gives_way(self.options.overwrite, &there, entry) => {
                 let reason =
                     "cannot make the directory: something that is not a directory is there";
                 self.monitor.problem(path.as_bytes(), reason);

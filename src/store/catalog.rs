@@ -167,6 +167,13 @@ impl Catalog {
         self.segments.get(&id).map(PathBuf::as_path)
     }
 
+    /// Returns the first of some segments that is not there.
+    #[must_use]
+    pub fn first_missing<'i>(&self, segments: &'i [SegmentId]) -> Option<&'i SegmentId> {
+        let is_there = |id: &&SegmentId| self.segments.contains_key(*id);
+        segments.iter().find(|id| !is_there(id))
+    }
+
     /// Returns when a segment's file was last written to, if it is there.
     #[must_use]
     pub fn segment_written(&self, id: SegmentId) -> Option<SystemTime> {

@@ -65,6 +65,30 @@ fn who_holds_only_the_public_key_can_back_up_and_the_owner_can_restore() {
 }
 
 #[test]
+fn no_name_of_a_file_is_in_the_open() {
+    let place = place();
+    place.sh("mkdir -p secretproject/secretpart tree/secretpart; echo text >secretproject/secretpart/secretfile; ln -s secretfile tree/secretpart/secretlink");
+    let encrypt = format!("--filter={GPG} --trust-model=always -e -r keeper@example.org");
+    // A source below a directory, a file, a new name, one beside another, and a pipe.
+    for sources in [
+        &["tree", "secretproject"][..],
+        &["secretproject/secretpart/secretfile"],
+        &["--as-path=secretname", "secretproject"],
+        &["tree/secretpart", "secretproject/secretpart"],
+        &["--stdin-name=secretdump"],
+    ] {
+        let fixed = ["backup", "--dest=store", "--localdb=local", &encrypt];
+        let ended = place.run(fixed.iter().chain(sources));
+        assert!(matches!(ended.code, Some(0 | 3)), "{ended:?}");
+    }
+    assert_eq!(place.names_ending("store", ".lbs").len(), 5);
+    place.sh("! grep -rai secret store; ! ls store | grep -i secret");
+    // What is looked for can be found.
+    place.sh("grep -raq secretdump local");
+    end_agents(&place);
+}
+
+#[test]
 fn a_signed_snapshot_is_restored_only_with_a_good_signature() {
     let place = place();
     let sign = format!("--signature-filter={}", with_owner_key("--clearsign"));

@@ -103,9 +103,8 @@ Scheme: portable
 Root: {whole}
 Checksums: sha1=[0-9a-f]{{40}}
 (?:[A-Z][-A-Za-z]*: {number}
-)*Sources:
-(    [^ \n]+
-)+Segments:
+)*Problems: 0
+Segments:
 (?:    {uuid}
 )+"""
 assert re.fullmatch(lines, descriptor), descriptor
@@ -116,7 +115,7 @@ fields = {
     "name": encoded, "type": "[fdlpscb]", "mode": "0[0-7]{1,4}", "user": owner, "group": owner,
     "mtime": seconds, "ctime": seconds, "mtime-nsec": nanoseconds, "ctime-nsec": nanoseconds,
     "size": number, "checksum": "sha1=[0-9a-f]{40}", "data": rf"(?:{data}(?:\s+{data})*)?", "target": encoded,
-    "device": f"{number}/{number}", "links": number, "inode": f"{number}/{number}/{number}", "volatile": "1",
+    "device": f"{number}/{number}", "links": number, "inode": f"{number}/{number}/{number}", "volatile": "1", "partial": "1",
     "xattrs": rf"{encoded}={encoded}(?: {encoded}={encoded})*",
 }
 required = {"name", "type", "mode", "user", "group", "mtime"}

@@ -118,6 +118,30 @@ fn a_file_in_the_place_of_a_directory_is_replaced_only_if_asked() {
 }
 
 #[test]
+fn a_file_gives_way_to_a_directory_as_it_would_to_a_file_of_its_time() {
+    for (overwrite, age, is_replaced) in [
+        ("--overwrite=if-changed", "1 day", true),
+        ("--overwrite=if-changed", "-1 day", true),
+        ("--overwrite=if-newer", "-1 day", true),
+        ("--overwrite=if-newer", "1 day", false),
+    ] {
+        let change = format!("rm -r dir; echo mine >dir; touch -d '{age}' dir");
+        let place = changed_after_restore(&change);
+        let dry = restore(&place, &[overwrite, "--dry-run", "-v", "tree/dir"]);
+        let ended = restore(&place, &[overwrite, "-v", "tree/dir"]);
+        let expected = if is_replaced { Some(0) } else { Some(3) };
+        assert_eq!((dry.code, ended.code), (expected, expected), "{ended:?}");
+        let told = |ended: &Ended| ended.stdout.contains("[restored] tree/dir\n");
+        assert_eq!((told(&dry), told(&ended)), (is_replaced, is_replaced));
+        if is_replaced {
+            assert_eq!(contents(&place, "dir/c"), "stored\n");
+        } else {
+            assert_eq!(contents(&place, "dir"), "mine\n");
+        }
+    }
+}
+
+#[test]
 fn if_changed_looks_at_size_and_time() {
     let place = changed_after_restore(
         "echo longer than it was > a; printf 'STORED\\n' > b; touch -d 2020-01-01T00:00:00Z a b; touch dir/c",

@@ -18,6 +18,8 @@ pub(in crate::backup) struct Seen<'s> {
     pub called: Called,
     /// What `fstatat` said, symbolic links not followed (except for directories above a source).
     pub stat: FileStat,
+    /// Whether it is a directory of which the scan does not hand over everything that no rule leaves out.
+    pub partial: bool,
     /// The rule that took it, if there is one and reasons are asked for.
     pub rule: Option<Arc<str>>,
 }

@@ -175,6 +175,7 @@ impl Scanner<'_> {
                 parent: &directory,
                 called: Called::Itself,
                 stat,
+                partial: false,
                 // A rule is against it; it is there for what is in it.
                 rule: None,
             }))?;

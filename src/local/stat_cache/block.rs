@@ -79,11 +79,14 @@ struct Delta {
 
 const KIND: u8 = 0x0f;
 const VOLATILE: u8 = 0x10;
+/// Of regular files; of directories it says that they are partial.
 const UNSTABLE: u8 = 0x20;
 /// It has several hard links.
 const LINKED: u8 = 0x40;
 /// The type of regular files, which alone have contents.
 const REGULAR: u8 = 8;
+/// The type of directories.
+const DIRECTORY: u8 = 4;
 /// The stanza does not follow that of the entry before.
 const PLACED: u8 = 0x80;
 
@@ -278,6 +281,7 @@ impl Cursor {
             contents = (body_bytes - source.left(), length);
             rebuilt = is_rebuilt(source.take(length)?);
         }
+        let is_directory = flags & KIND == DIRECTORY;
         Some(Record {
             key: StatKey {
                 kind: flags & KIND,
@@ -289,7 +293,8 @@ impl Cursor {
             device,
             doubts: Doubts {
                 volatile: flags & VOLATILE != 0,
-                unstable: flags & UNSTABLE != 0,
+                unstable: !is_directory && flags & UNSTABLE != 0,
+                partial: is_directory && flags & UNSTABLE != 0,
                 rebuilt,
             },
             text,
@@ -347,11 +352,12 @@ impl BlockBuilder {
         put(out, (path.len() - shared) as u64);
         out.extend_from_slice(&path[shared..]);
         let placed = (text, place.start) != (delta.text, delta.text_end);
+        let doubts = remembered.doubts;
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         out.push(
             key.kind & KIND
-                | flag(remembered.doubts.volatile, VOLATILE)
-                | flag(remembered.doubts.unstable, UNSTABLE)
+                | flag(doubts.volatile, VOLATILE)
+                | flag(doubts.unstable || doubts.partial, UNSTABLE)
                 | flag(remembered.device.is_some(), LINKED)
                 | flag(placed, PLACED),
         );

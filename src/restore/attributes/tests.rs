@@ -80,6 +80,7 @@ fn entry(kind: EntryKind, mode: u32, user: u32, group: u32) -> Entry {
         inode: None,
         links: 1,
         volatile: false,
+        partial: false,
         xattrs: Vec::new(),
     }
 }

@@ -3,16 +3,20 @@
 //! The references of most files are few and in memory for a moment. Of a file that has more than are held, lists are read twice, once to
 //! see that lengths add up and once for the tasks; a few kilobytes of a hostile store lead to millions of references.
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 
 use super::super::contents::Opened;
 use super::super::layout::{Layout, Placing, layout};
 use super::super::spool::{Place, Work};
+use super::super::tasks::Task;
 use super::Planner;
 use crate::file_reader::{self, Expanded};
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::object_ref::DataRef;
 use crate::store::object_cache::ObjectCache;
+
+/// What is wrong with lists that are not what they were a moment ago.
+const CHANGED: &str = "its lists of references changed while they were read";
 
 impl Planner<'_, '_> {
     /// Plans a file. The inner error is what is wrong with its references.
@@ -38,7 +42,7 @@ impl Planner<'_, '_> {
                 Err(error) => Ok(Err(error)),
             },
             Ok(Expanded::TooMany(data)) => match count(&data, size, objects) {
-                Ok(Some(tasks)) => self.add_many(entry, &data, tasks, replace, objects).map(Ok),
+                Ok(Some(tasks)) => self.add_many(entry, &data, tasks, replace, objects),
                 Ok(None) => {
                     contents.data = data;
                     self.add_file(entry, Layout::Unknown, replace).map(Ok)
@@ -71,7 +75,8 @@ impl Planner<'_, '_> {
         Ok(place)
     }
 
-    /// The same for a file of more references than are held, all of which can be placed: its lists are read once more.
+    /// The same for a file of more references than are held, all of which can be placed: its lists are read once more. The inner error
+    /// is that they cannot be, or are others by now; then as many tasks as were promised end the file all the same, as failed.
     fn add_many(
         &mut self,
         entry: &Entry,
@@ -79,17 +84,46 @@ impl Planner<'_, '_> {
         tasks: usize,
         replace: bool,
         objects: &mut ObjectCache<'_>,
-    ) -> Result<Place> {
+    ) -> Result<Result<Place>> {
         let place = self.spool_file(entry, tasks, replace)?;
         let mut placing = Placing::new(size_of(entry))?;
-        file_reader::for_each(data, objects, &mut |reference, _| {
-            if let Some(placed) = placing.next(&reference)? {
-                let task = self.task(&placed, place)?;
-                self.tasks.add(task)?;
+        let (mut added, mut last, mut fatal) = (0, None, None);
+        let read = file_reader::for_each(data, objects, &mut |reference, _| {
+            let Some(placed) = placing.next(&reference)? else {
+                return Ok(());
+            };
+            ensure!(added < tasks, CHANGED);
+            let task = self.task(&placed, place);
+            match task.and_then(|task| self.tasks.add(task).map(|()| task)) {
+                Ok(task) => (added, last) = (added + 1, Some(task)),
+                Err(error) => {
+                    fatal = Some(error);
+                    bail!("ends the restore");
+                }
             }
             Ok(())
-        })?;
-        Ok(place)
+        });
+        if let Some(error) = fatal {
+            return Err(error);
+        }
+        let whole = read.and_then(|()| {
+            ensure!(added == tasks, CHANGED);
+            placing.finish()
+        });
+        let Err(error) = whole else {
+            return Ok(Ok(place));
+        };
+        // Without any task, nobody begins the file.
+        if let Some(last) = last {
+            for _ in added..tasks {
+                // There is no such reference in the spool, so this one fails.
+                self.tasks.add(Task {
+                    checked_reference: 0,
+                    ..last
+                })?;
+            }
+        }
+        Ok(Err(error))
     }
 
     /// Puts a file in the spool; one without tasks is made.
