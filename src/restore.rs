@@ -16,6 +16,7 @@ mod contents;
 mod delete;
 mod layout;
 mod planner;
+mod room;
 mod spool;
 pub(crate) mod target;
 mod tasks;
@@ -56,6 +57,7 @@ use attributes::{AttributePolicy, Attributes};
 use contents::Opened;
 use delete::Deleter;
 use planner::{Plan, Planner};
+use room::Room;
 use target::{DirCursor, Target};
 use tasks::Task;
 use worker::{Batch, Unfinished, Worker};
@@ -168,6 +170,9 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
     }
     restorer.make_links(&plan)?;
     restorer.finish_directories(&plan)?;
+    if let Some(reason) = restorer.room.told() {
+        restorer.problem(options.target.as_os_str().as_encoded_bytes(), reason);
+    }
     restorer.note_skipped();
     Ok(RestoreReport {
         snapshot: options.snapshot.clone(),
@@ -215,6 +220,7 @@ pub(crate) struct Restorer<'t> {
     expected: Option<Totals>,
     /// Inodes of restored entries that may have further links.
     linked_inodes: Mutex<HashMap<EntryPath, (u64, u64)>>,
+    room: Room,
 }
 
 impl<'t> Restorer<'t> {
@@ -240,6 +246,7 @@ impl<'t> Restorer<'t> {
             moved_bytes: AtomicU64::new(0),
             expected,
             linked_inodes: Mutex::default(),
+            room: Room::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! `pileus list`.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use pileus::format::descriptor::Descriptor;
@@ -57,8 +58,15 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
             .scheme
             .as_ref()
             .map_or(String::new(), |s| format!(" of scheme {s}"));
+        let there: BTreeSet<_> = catalog.snapshots().map(SnapshotName::scheme).collect();
+        let there: Vec<_> = there.into_iter().filter(|name| !name.is_empty()).collect();
+        let others = if arguments.scheme.is_none() || there.is_empty() {
+            String::new()
+        } else {
+            format!("; its schemes are {}", there.join(", "))
+        };
         console.tell(&format!(
-            "no snapshots{of_scheme} in {}",
+            "no snapshots{of_scheme} in {}{others}",
             arguments.dest.display()
         ));
     }

@@ -206,7 +206,8 @@ impl Opened {
         }
     }
 
-    fn remove(&self, cursor: &mut DirCursor<'_>) -> io::Result<()> {
+    /// Takes away what there is of a file.
+    pub(crate) fn remove(&self, cursor: &mut DirCursor<'_>) -> io::Result<()> {
         let (parent, name) = self.path.split();
         let name = self.temporary.as_deref().unwrap_or(name);
         cursor

@@ -177,6 +177,10 @@ impl<'r, 't> Worker<'r, 't> {
         if work.tasks > 1 {
             return self.settle_part(task, bytes, Some((path, work)));
         }
+        if self.restorer.room.is_full() {
+            self.restorer.room.leave_out();
+            return Ok(());
+        }
         if let Err(reason) = bytes.and_then(|bytes| self.restore_whole(task, bytes, work)) {
             self.restorer.problem(path.as_bytes(), reason);
         }
@@ -254,7 +258,10 @@ impl<'r, 't> Worker<'r, 't> {
         )?;
         let written = opened
             .write(task.offset, bytes, self.restorer.options.sparse)
-            .map_err(|error| format!("cannot be written: {error}"));
+            .map_err(|error| {
+                self.restorer.room.learn(&error);
+                format!("cannot be written: {error}")
+            });
         self.restorer.moved(&entry.path, u64::from(task.length));
         let verified = written.and_then(|()| match checksum(&entry) {
             // The rest of the file is zeros.
@@ -262,6 +269,15 @@ impl<'r, 't> Worker<'r, 't> {
             _ => Ok(()),
         });
         if let Err(reason) = verified {
+            if self.restorer.room.is_full() {
+                // The store is whole, and what was written of the file is worth less than the room it takes.
+                return Err(match opened.remove(&mut self.cursor) {
+                    Ok(()) => format!("{reason}; it is left out"),
+                    Err(error) => {
+                        format!("{reason}; what was written of it cannot be removed: {error}")
+                    }
+                });
+            }
             let aside = opened.set_aside(&mut self.cursor);
             return Err(format!("{reason}; {aside}"));
         }

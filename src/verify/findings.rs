@@ -323,9 +323,7 @@ impl SegmentDamage {
             ));
         }
         if needed > 0 && absent == 0 && wrong == 0 {
-            parts.push(format!(
-                "all {needed} objects needed of it can be found, but may be wrong"
-            ));
+            parts.push("what is needed of it is there, right or wrong".to_owned());
         }
         parts.join("; ")
     }

@@ -106,6 +106,29 @@ fn a_disk_without_room_for_local_state_does_not_fail_a_snapshot_that_exists() {
 }
 
 #[test]
+fn a_restore_onto_a_full_disk_tells_of_it_once_and_the_next_one_brings_the_rest() {
+    let place = Place::new();
+    place.sh("mkdir src; for n in 1 2 3 4 5 6 7 8 9; do head -c 200000 /dev/urandom >src/$n; done; : >src/empty");
+    place.succeed(["backup", "--dest=store", "src"]);
+    let ended = on_a_small_disk(
+        &place,
+        "pileus restore --dest=store --target=full; echo $?
+        find full -name '*.damaged'; for file in full/src/*; do cmp $file src/${file##*/}; done
+        mount -o remount,size=4m full
+        pileus restore --dest=store --target=full --overwrite=if-changed && diff -r src full/src; echo $?",
+    );
+    assert_eq!(ended.stdout, "3\n0\n", "{ended:?}");
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    let [_, whole] = lines[..] else {
+        panic!("{ended:?}");
+    };
+    assert!(
+        whole.contains("more files are left out: make room"),
+        "{ended:?}"
+    );
+}
+
+#[test]
 fn no_room_for_temporary_files_is_not_told_as_damage_nor_remembered() {
     let place = place();
     place.succeed(["backup", "--dest=store", "--localdb=state", "src"]);

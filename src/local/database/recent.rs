@@ -13,11 +13,11 @@ use std::collections::HashMap;
 use super::BlockDigest;
 use crate::format::object_ref::ObjectId;
 
-/// Rows that wait at most: some 4 MB, with what it takes to sort them.
-const WAITING_MAX: usize = 1 << 14;
+/// Rows that wait at most: some 2 MB, with what it takes to sort them.
+const WAITING_MAX: usize = 1 << 13;
 
-/// Bits of the filter: 2 MiB. With a million blocks one look in 400 is in vain, with ten million four in five.
-const FILTER_BITS: usize = 1 << 24;
+/// Bits of the filter: 1 MiB. With a million blocks one look in fifty is in vain, with ten million nearly each.
+const FILTER_BITS: usize = 1 << 23;
 
 /// Bits that stand for a digest; each is told by three bytes of it.
 const BITS_A_DIGEST: usize = 4;
@@ -100,6 +100,7 @@ fn bits(digest: &BlockDigest) -> impl Iterator<Item = usize> {
     parts.map(|part| {
         part.iter()
             .fold(0, |bit, &byte| bit << 8 | usize::from(byte))
+            % FILTER_BITS
     })
 }
 
