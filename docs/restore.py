@@ -40,7 +40,8 @@ def going_on(where):
         yield
     except Exception as error:
         problems.append(where)
-        print("restore.py: %r: %s: %s" % (os.fsdecode(where), type(error).__name__, error), file=sys.stderr)
+        kind = "" if type(error) is ValueError else type(error).__name__ + ": "
+        print("restore.py: %r: %s%s" % (os.fsdecode(where), kind, error), file=sys.stderr)
 
 def find_root(store, wanted):
     """Finds all segments, and the reference to the metadata log of the snapshot that is wanted, or of the newest."""
@@ -69,7 +70,7 @@ def unpack(path):
     file, objects, extension = tempfile.TemporaryFile(), {}, path.rpartition(b".tar")[2]
     with going_on(path):  # if it is damaged, the objects before the damage are good
         if extension not in OPENERS:
-            raise ValueError("unpack it by hand, to a file beside it that ends with .tar")
+            raise ValueError("what ends with %r is to be unpacked by hand, to a file beside it that ends with .tar" % os.fsdecode(extension))
         with OPENERS[extension](path, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             for member in filter(tarfile.TarInfo.isreg, tar):
                 if member.issparse() or not 0 <= member.size <= 1 << 24:

@@ -24,7 +24,6 @@ mod contents;
 mod describe;
 mod links;
 mod look_ahead;
-
 mod pipe;
 mod piped;
 mod previous;

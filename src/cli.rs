@@ -31,7 +31,6 @@ mod restore;
 
 mod stats;
 mod verify;
-mod wording;
 
 use std::ffi::OsString;
 use std::num::NonZero;
@@ -105,17 +104,16 @@ impl From<anyhow::Error> for Failure {
 /// Parses the command line, runs the command and returns its exit code.
 pub(crate) fn main() -> ExitCode {
     let given = with_help_as_option(std::env::args_os().collect());
-    let given_count = given.len();
-    let typed = match config::expand(given) {
-        Ok(typed) => typed,
+    let expanded = match config::expand(given) {
+        Ok(expanded) => expanded,
         Err(text) => {
             unparsed(&std::env::args_os().collect::<Vec<_>>()).error(&text);
             return ExitCode::from(USAGE);
         }
     };
-    let arguments = match Arguments::try_parse_from(&typed) {
+    let arguments = match Arguments::try_parse_from(&expanded.line) {
         Ok(arguments) => arguments,
-        Err(error) => return ExitCode::from(answer(&error, &unparsed(&typed))),
+        Err(error) => return ExitCode::from(answer(&error, &expanded)),
     };
     let console = Console::new(arguments.verbosity(), arguments.json);
     match arguments.progress.as_str() {
@@ -123,9 +121,9 @@ pub(crate) fn main() -> ExitCode {
         "always" => console.draw_if(Some(true)),
         "never" => console.draw_if(Some(false)),
         other => {
-            console.error(&format!(
+            console.error(&expanded.blame(&format!(
                 "--progress={other} is unknown: use auto, always or never"
-            ));
+            )));
             return ExitCode::from(USAGE);
         }
     }
@@ -155,11 +153,13 @@ pub(crate) fn main() -> ExitCode {
     let code = result.unwrap_or_else(|failure| match failure {
         Failure::Run(error) if is_broken_pipe(&error) => DONE,
         failure => {
-            let mut told = failure.told();
-            if matches!(failure, Failure::Usage(_)) && typed.len() > given_count {
-                told += " (pileus config show tells where each option comes from)";
-            }
-            console.error(&told);
+            let told = failure.told();
+            let is_usage = matches!(failure, Failure::Usage(_));
+            console.error(&if is_usage {
+                expanded.blame(&told)
+            } else {
+                told
+            });
             failure.code()
         }
     });
@@ -252,7 +252,7 @@ fn unparsed(typed: &[OsString]) -> Console {
 }
 
 /// Answers a command line that does not parse: help as it is, a mistake in one line.
-fn answer(error: &clap::Error, console: &Console) -> u8 {
+fn answer(error: &clap::Error, expanded: &config::Expanded) -> u8 {
     if matches!(
         error.kind(),
         ErrorKind::DisplayHelp
@@ -300,6 +300,7 @@ fn answer(error: &clap::Error, console: &Console) -> u8 {
     } else {
         message
     };
-    console.error(&format!("{message} (see: {command} --help)"));
+    let told = format!("{message} (see: {command} --help)");
+    unparsed(&expanded.line).error(&expanded.blame(&told));
     USAGE
 }

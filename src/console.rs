@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use pileus::format::escape;
 use pileus::monitor::{Event, Monitor, Problem, Progress};
+use pileus::wording::without_numbers;
 use serde_json::{Value, json};
 use signal_hook::consts::SIGUSR1;
 
@@ -130,6 +131,7 @@ impl Console {
     /// Prints a line for people, unless told to be quiet or to print JSON.
     pub(crate) fn tell(&self, text: &str) {
         if self.verbosity != Verbosity::Quiet && !self.json {
+            let text = without_numbers(text);
             self.keep_error(|console| console.line(&escape(text.as_bytes())));
         }
     }
@@ -210,7 +212,7 @@ impl Console {
 
     /// Prints an error of the whole run; in JSON too, so that a reader of standard output sees why there is no summary.
     pub(crate) fn error(&self, text: &str) {
-        let text = text.replace('\n', " ");
+        let text = without_numbers(&text.replace('\n', " "));
         if self.json {
             self.keep_error(|console| {
                 console.line(&json!({ "type": "error", "message": text }).to_string())
@@ -241,6 +243,7 @@ impl Console {
         output.flush();
         // Escaped here, whatever the text was made of: no message can reach the terminal raw. If standard error is gone, there
         // is nobody left to tell.
+        let text = without_numbers(text);
         drop(writeln!(io::stderr(), "{name}{}", escape(text.as_bytes())));
     }
 
@@ -315,6 +318,22 @@ fn columns() -> usize {
     }
 }
 
+/// The console of a command whose standard output is for a program: notes go to standard error.
+pub(crate) struct Aside<'c>(pub(crate) &'c Console);
+
+impl Monitor for Aside<'_> {
+    fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Note(text) => self.0.note_aside(text),
+            other => self.0.event(other),
+        }
+    }
+
+    fn wants_progress(&self) -> bool {
+        self.0.wants_progress()
+    }
+}
+
 impl Monitor for Console {
     fn event(&self, event: &Event<'_>) {
         match event {
@@ -333,7 +352,7 @@ impl Monitor for Console {
             }
             Event::Path { .. } => {}
             Event::Note(text) if self.json => {
-                self.summary(&json!({ "type": "note", "message": text }));
+                self.summary(&json!({ "type": "note", "message": without_numbers(text) }));
             }
             Event::Note(text) if self.verbosity == Verbosity::Paths => self.tell(text),
             Event::Note(text) => self.tell_terminal(text),
@@ -349,7 +368,7 @@ impl Monitor for Console {
 
 fn problem_object(problem: &Problem) -> Value {
     let subject = json_text(&problem.subject);
-    let mut object = json!({ "type": "problem", "subject": subject, "reason": problem.reason });
+    let mut object = json!({ "type": "problem", "subject": subject, "reason": without_numbers(&problem.reason) });
     if let Some(reach) = &problem.reach {
         let name = |id: &dyn std::fmt::Display| Value::from(id.to_string());
         object["segment"] = reach.segment.as_ref().map_or(Value::Null, |id| name(id));

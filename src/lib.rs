@@ -31,3 +31,4 @@ pub mod spool;
 pub mod stats;
 pub mod store;
 pub mod verify;
+pub mod wording;

@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use crate::format::descriptor::Descriptor;
 use crate::format::segment_group::SegmentGroup;
 use crate::format::snapshot_name::SnapshotName;
-use crate::local::database::Database;
+use crate::local::database::{self, DAMAGED_SUFFIX, Damaged, Database};
 use crate::local::lock::Lock;
 use crate::local::stat_cache::FinishedCache;
 use crate::monitor::{Counter, Monitor};
@@ -94,9 +94,7 @@ pub fn run(
     note_schemes(&names, &monitor);
     StoreDir::open_or_create(&options.local)?;
     let lock = Lock::take(&options.local, now)?;
-    let mut database = Database::open(&options.local)?;
-    database.ensure_made_in(&options.store, |name| Ok(catalog.has_snapshot(name)))?;
-    database.clear()?;
+    let mut database = cleared_database(options, &catalog, &monitor)?;
 
     let mut report = RebuildReport::default();
     let mut segments = Segments::new(&catalog, &monitor);
@@ -152,6 +150,32 @@ pub fn run(
     drop(lock);
     report.problems = monitor.problems();
     Ok(report)
+}
+
+/// Opens the database and empties it, in the run's transaction. A damaged one is set aside first.
+fn cleared_database(
+    options: &RebuildOptions,
+    catalog: &Catalog,
+    monitor: &Counter<'_>,
+) -> Result<Database> {
+    let open = || -> Result<Database> {
+        let mut database = Database::open(&options.local)?;
+        database.ensure_made_in(&options.store, |name| Ok(catalog.has_snapshot(name)))?;
+        database.clear()?;
+        Ok(database)
+    };
+    match open() {
+        Err(error) if error.downcast_ref::<Damaged>().is_some() => {
+            database::set_aside(&options.local)?;
+            monitor.note(&format!(
+                "the database is damaged: it is now {}{DAMAGED_SUFFIX} in {}",
+                database::FILE_NAME,
+                options.local.display()
+            ));
+            open()
+        }
+        other => other,
+    }
 }
 
 /// Returns the snapshots to start from, oldest first.

@@ -8,6 +8,7 @@
 mod calendar;
 mod changed;
 mod figures;
+mod headline;
 mod html;
 mod page;
 mod plot;
@@ -30,10 +31,8 @@ use crate::monitor::{Counter, Monitor};
 use crate::store::catalog::Catalog;
 use crate::store::inventory::{Inventory, StoredFile};
 
+use calendar::DAY;
 use changed::{Changed, Comparing};
-
-/// Seconds of a day.
-const DAY: i64 = 86_400;
 
 /// Most series of snapshots whose changes are looked for: those that were backed up last.
 const SCHEMES_COMPARED: usize = 8;

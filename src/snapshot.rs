@@ -236,6 +236,12 @@ mod tests {
             (NAMES, "@x", None, "is not a time: write @2026-11-01"),
             (
                 NAMES,
+                "2026-11-22",
+                None,
+                "there is no snapshot \"2026-11-22\": a time is written @2026-11-22",
+            ),
+            (
+                NAMES,
                 "@2020-01-01",
                 None,
                 "the oldest is a-20261101T000000",

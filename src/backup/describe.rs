@@ -152,9 +152,12 @@ pub(super) fn link_device(stat: &FileStat) -> Option<u64> {
 
 /// Returns what of a stat tells whether a file changed.
 pub(super) fn stat_key(stat: &FileStat) -> StatKey {
+    // The size of anything but a file says nothing that its times do not say, and is not in the log, from which a key can be made too.
+    let is_file = file_type(stat) == SFlag::S_IFREG;
+    let size = if is_file { stat.st_size } else { 0 };
     StatKey {
         kind: u8::try_from((stat.st_mode >> 12) & 0xf).expect("4 bits"),
-        size: u64::try_from(stat.st_size).unwrap_or(0),
+        size: u64::try_from(size).unwrap_or(0),
         mtime: time(stat.st_mtime, stat.st_mtime_nsec),
         ctime: time(stat.st_ctime, stat.st_ctime_nsec),
         inode: stat.st_ino,

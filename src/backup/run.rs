@@ -232,7 +232,7 @@ impl<'r> Run<'r> {
             };
         }
         let status = match old {
-            Some(old) if old.key == key => PathStatus::Old,
+            Some(old) if old.key.may_be(&key) => PathStatus::Old,
             _ => PathStatus::New,
         };
         self.record_special(found, status)

@@ -311,6 +311,8 @@ impl<'r> Scanner<'r> {
         };
         let stat = match stat {
             Ok(stat) => stat,
+            // What is left out anyway is missed by nobody.
+            Err(_) if awaited.is_none() && self.is_left_out(path, above) => return None,
             Err(errno) => {
                 let reason = match (errno, follow) {
                     (_, true) => format!("cannot list the directory: {}", errno.desc()),
@@ -335,6 +337,15 @@ impl<'r> Scanner<'r> {
             is_source: awaited.is_some(),
             is_named,
             behind,
+        })
+    }
+
+    /// Tells whether a path of which nothing else is known is left out by the rules, as a directory or as anything else.
+    fn is_left_out(&self, path: &EntryPath, above: Option<RuleId>) -> bool {
+        let rules = self.rules.borrow();
+        [false, true].into_iter().any(|is_directory| {
+            let verdict = rules.decide(path, is_directory, above);
+            verdict.left_out_by().is_some()
         })
     }
 

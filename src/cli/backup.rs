@@ -20,9 +20,9 @@ use signal_hook::flag;
 
 use super::arguments::Backup;
 use super::remembering::Remembering;
-use super::wording::{self, count};
 use super::{Failure, INTERRUPTED, around, clean, done_with, size};
 use crate::console::Console;
+use pileus::wording::{self, count};
 
 /// Smaller segments would be all framing, larger ones would not fit in memory when a program filters them.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 4096..=1 << 30;
@@ -153,6 +153,7 @@ fn filter(arguments: &Backup) -> Result<Filter, String> {
             return Err("--filter-extension goes with --filter=COMMAND".to_owned());
         }
         return Codec::parse(arguments.compression.as_deref().unwrap_or("bzip2"))
+            .map_err(|e| format!("--compression: {e}"))
             .map(Filter::Builtin);
     };
     if arguments.compression.is_some() {
@@ -204,7 +205,7 @@ fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, conso
         "interrupted": report.interrupted, "dry_run": options.dry_run,
         "same_as": report.same_as.as_ref().map(ToString::to_string),
         "entries": entries.total(), "new": entries.new, "old": entries.old, "partial": entries.partial,
-        "repack": entries.repack, "sub_file": entries.sub_file,
+        "repack": entries.repack, "sub_file": entries.sub_file, "added": entries.added, "changed": entries.changed,
         "source_bytes": report.source_bytes, "read_bytes": report.read_bytes,
         "new_data_bytes": report.groups.new_data_bytes(), "metadata_bytes": report.groups.metadata_bytes(),
         "disk_bytes": written.disk_bytes, "segments": written.segments, "groups": groups,

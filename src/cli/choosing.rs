@@ -143,15 +143,16 @@ impl RuleArguments {
         let mut rules = Vec::new();
         for (kind, value) in &self.given {
             let shown = value.to_string_lossy();
-            let (action, told) = match kind {
-                Kind::Include => (Action::Include, format!("--include={shown}")),
-                Kind::Exclude => (Action::Exclude, format!("--exclude={shown}")),
+            let (action, option) = match kind {
+                Kind::Include => (Action::Include, "--include"),
+                Kind::Exclude => (Action::Exclude, "--exclude"),
                 Kind::ExcludeFrom => {
                     rules.extend(read(value, &shown)?);
                     continue;
                 }
             };
-            rules.push(Rule::new(action, value, told)?);
+            let rule = Rule::new(action, value, format!("{option}={shown}"));
+            rules.push(rule.map_err(|e| format!("{option}: {e}"))?);
         }
         Ok(rules)
     }

@@ -10,9 +10,9 @@ use pileus::monitor::{Event, Monitor};
 use serde_json::json;
 
 use super::arguments::Clean;
-use super::wording::count;
 use super::{DONE, Failure, lost, size};
 use crate::console::Console;
+use pileus::wording::count;
 
 /// What is marked if nothing else is said: measured, docs/decisions/0009-clean-threshold.md.
 pub(crate) const BELOW: &str = "0.7";

@@ -22,7 +22,7 @@ use super::arguments::{Arguments, Config, ConfigAction};
 use super::{DONE, Failure};
 use crate::console::Console;
 use file::Setting;
-use merge::Given;
+use merge::{Configured, Given};
 
 /// The file for all users of a machine.
 const SYSTEM_FILE: &str = "/etc/pileus.toml";
@@ -30,18 +30,47 @@ const SYSTEM_FILE: &str = "/etc/pileus.toml";
 /// Name of the file in the user's configuration directory.
 const USER_FILE: &str = "pileus.toml";
 
-/// Returns the command line with what is configured put behind what was typed; the error is one line for the user.
-pub(crate) fn expand(typed: Vec<OsString>) -> Result<Vec<OsString>, String> {
+/// A command line with what is configured put behind what was typed.
+pub(crate) struct Expanded {
+    pub(crate) line: Vec<OsString>,
+    configured: Vec<Configured>,
+}
+
+impl Expanded {
+    /// A command line to which nothing is added.
+    fn as_typed(line: Vec<OsString>) -> Self {
+        let configured = Vec::new();
+        Self { line, configured }
+    }
+
+    /// Returns what is told of a mistake in the command line, behind the place of the configured option that it speaks of.
+    pub(crate) fn blame(&self, told: &str) -> String {
+        let mut named = self
+            .configured
+            .iter()
+            .filter(|option| option.is_named_in(told));
+        match named.clone().find(|option| option.has_its_value_in(told)) {
+            Some(option) => format!("{}: {told}", option.source),
+            None if named.next().is_some() => {
+                format!("{told} (pileus config show tells where each option comes from)")
+            }
+            None => told.to_owned(),
+        }
+    }
+}
+
+/// Adds what is configured to a command line; the error is one line for the user.
+pub(crate) fn expand(typed: Vec<OsString>) -> Result<Expanded, String> {
     let definition = definition();
     // A command line that is wrong, or asks for help, is answered as it is.
     let Ok(matches) = relaxed(definition.clone()).try_get_matches_from(&typed) else {
-        return Ok(typed);
+        return Ok(Expanded::as_typed(typed));
     };
     let Some((name, of_command)) = matches.subcommand() else {
-        return Ok(typed);
+        return Ok(Expanded::as_typed(typed));
     };
     if matches!(name, "completions" | "man" | "config") {
-        return Ok(typed);
+        return Ok(Expanded::as_typed(typed));
     }
     let settings = read_files(of_command, &definition)?;
     let given = Given::new(&definition, name, of_command, &settings)?;
@@ -51,13 +80,9 @@ pub(crate) fn expand(typed: Vec<OsString>) -> Result<Vec<OsString>, String> {
     // What stands behind `--` is no option.
     let end = typed.iter().position(|argument| argument == "--");
     let (options, rest) = typed.split_at(end.unwrap_or(typed.len()));
-    let configured = configured.into_iter().map(|option| option.argument);
-    Ok(options
-        .iter()
-        .cloned()
-        .chain(configured)
-        .chain(rest.iter().cloned())
-        .collect())
+    let added = configured.iter().map(|option| &option.argument);
+    let line = options.iter().chain(added).chain(rest).cloned().collect();
+    Ok(Expanded { line, configured })
 }
 
 /// Shows what is in force for a command, and where it came from.

@@ -15,8 +15,9 @@ use pileus::store::catalog::Catalog;
 use serde_json::{Value, json};
 
 use super::arguments::Diff;
-use super::{DONE, Failure, PROBLEMS, ls, size, wording};
+use super::{DONE, Failure, PROBLEMS, ls, size};
 use crate::console::{Console, json_text};
+use pileus::wording;
 
 /// Prints a line for each difference, in path order.
 pub(crate) fn run(arguments: &Diff, console: &Console) -> Result<u8, Failure> {

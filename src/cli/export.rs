@@ -7,8 +7,7 @@ use pileus::store::catalog::Catalog;
 
 use super::arguments::Export;
 use super::{Failure, done_with};
-use crate::console::Console;
-use pileus::monitor::{Event, Monitor};
+use crate::console::{Aside, Console};
 
 /// Writes a tar stream to standard output, and nothing else.
 pub(crate) fn run(arguments: &Export, console: &Console) -> Result<u8, Failure> {
@@ -31,19 +30,6 @@ pub(crate) fn run(arguments: &Export, console: &Console) -> Result<u8, Failure> 
         paths,
         unfilter: of.stored.unfilter.clone(),
     };
-    let messages = Messages(console);
-    let report = export::run(&options, &messages, &mut |bytes| console.bytes(bytes))?;
+    let report = export::run(&options, &Aside(console), &mut |bytes| console.bytes(bytes))?;
     Ok(done_with(report.problems))
-}
-
-/// Standard output is the archive: what is said of it goes to standard error.
-struct Messages<'c>(&'c Console);
-
-impl Monitor for Messages<'_> {
-    fn event(&self, event: &Event<'_>) {
-        match event {
-            Event::Note(text) => self.0.note_aside(text),
-            other => self.0.event(other),
-        }
-    }
 }

@@ -8,11 +8,11 @@ use pileus::pattern::Pattern;
 use serde_json::{Value, json};
 
 use super::arguments::Find;
-use super::wording::{self, count};
 use super::{Failure, done_with, ls};
 use crate::console::{Console, json_text};
+use pileus::wording::{self, count};
 
-/// Prints each path once, and below it a line for each version.
+/// Prints each path once, and below it each version.
 pub(crate) fn run(arguments: &Find, console: &Console) -> Result<u8, Failure> {
     let options = FindOptions {
         store: arguments.stored.dest.clone(),
@@ -31,7 +31,9 @@ pub(crate) fn run(arguments: &Find, console: &Console) -> Result<u8, Failure> {
             console.line(&path.to_string())?;
             told = Some(path.clone());
         }
-        console.line(&line(version))
+        lines(version)
+            .iter()
+            .try_for_each(|line| console.line(line))
     })?;
     console.summary(&json!({
         "type": "summary", "command": "find", "snapshots": report.snapshots, "paths": report.paths, "versions": report.versions,
@@ -51,17 +53,21 @@ pub(crate) fn run(arguments: &Find, console: &Console) -> Result<u8, Failure> {
     Ok(done_with(report.problems))
 }
 
-fn line(version: &Version<'_>) -> String {
+/// Returns what a version was like, the snapshots that have it, and the one that has nothing there any more. Where it only changed, the next
+/// version says in which.
+fn lines(version: &Version<'_>) -> Vec<String> {
     let range = match version.snapshots {
         1 => version.first.to_string(),
         count => format!("{} to {} ({count})", version.first, version.last),
     };
-    let end = match version.end {
-        None => String::new(),
-        Some(End::Changed(name)) => format!(", changed in {name}"),
-        Some(End::Vanished(name)) => format!(", gone in {name}"),
-    };
-    format!("    {}  {range}{end}", ls::attributes(version.entry))
+    let mut lines = vec![
+        format!("    {}", ls::attributes(version.entry)),
+        format!("        in {range}"),
+    ];
+    if let Some(End::Vanished(name)) = version.end {
+        lines.push(format!("        gone in {name}"));
+    }
+    lines
 }
 
 fn object(version: &Version<'_>) -> Value {

@@ -13,9 +13,9 @@ use pileus::store::expected::segment_of_file;
 use serde_json::{Value, json};
 
 use super::arguments::Clean;
-use super::wording::count;
 use super::{DONE, Failure};
 use crate::console::Console;
+use pileus::wording::count;
 
 pub(crate) fn run(arguments: &Clean, console: &Console) -> Result<u8, Failure> {
     let begun = Instant::now();

@@ -12,8 +12,9 @@ use pileus::store::catalog::Catalog;
 use serde_json::json;
 
 use super::arguments::{KeepArguments, Prune as Arguments};
-use super::{Failure, done_with, size, wording};
+use super::{Failure, done_with, size};
 use crate::console::Console;
+use pileus::wording;
 
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<u8, Failure> {
     let rules = rules(arguments).map_err(Failure::Usage)?;

@@ -7,9 +7,9 @@ use pileus::rebuild::{self, RebuildOptions};
 use serde_json::json;
 
 use super::arguments::Rebuild;
-use super::wording::{self, count};
 use super::{Failure, done_with};
 use crate::console::Console;
+use pileus::wording::{self, count};
 
 pub(crate) fn run(arguments: &Rebuild, console: &Console) -> Result<u8, Failure> {
     let local = arguments.localdb.as_ref().unwrap_or(&arguments.dest);

@@ -12,7 +12,6 @@ use std::time::Instant;
 use anyhow::Context;
 use jiff::Timestamp;
 use pileus::local::database::look;
-use pileus::monitor::{Event, Monitor};
 use pileus::prune::retention::{Age, Rules};
 use pileus::prune::{self, Fate, Plan, PruneOptions};
 use pileus::report::{self, Foreseen, NextPrune, ReportOptions};
@@ -22,7 +21,7 @@ use super::arguments::Report as Arguments;
 use super::prune::{keep_rules, shown};
 use super::replacing::replace;
 use super::{Failure, done_with};
-use crate::console::Console;
+use crate::console::{Aside, Console};
 
 /// How old a file that nothing names has to be for a prune to take it, if that is not said.
 const ORPHAN_AGE: &str = "1d";
@@ -39,8 +38,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<u8, Failur
         unfilter: arguments.stored.unfilter.clone(),
         prune: foresee(arguments, local, rules, now),
     };
-    let messages = Messages(console);
-    let report = report::run(&options, now, &messages)?;
+    let report = report::run(&options, now, &Aside(console))?;
     let Some(file) = file else {
         console.bytes(report.page.as_bytes())?;
         return Ok(done_with(report.problems));
@@ -160,21 +158,5 @@ fn next_prune(plan: &Plan, arguments: &Arguments) -> NextPrune {
         freed_bytes: plan.freed_bytes(),
         stopped: plan.stopped.clone(),
         removed,
-    }
-}
-
-/// Standard output may be the page: what is said of it goes to standard error.
-struct Messages<'c>(&'c Console);
-
-impl Monitor for Messages<'_> {
-    fn event(&self, event: &Event<'_>) {
-        match event {
-            Event::Note(text) => self.0.note_aside(text),
-            other => self.0.event(other),
-        }
-    }
-
-    fn wants_progress(&self) -> bool {
-        self.0.wants_progress()
     }
 }

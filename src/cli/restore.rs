@@ -9,9 +9,9 @@ use pileus::store::catalog::Catalog;
 use serde_json::json;
 
 use super::arguments::Restore;
-use super::wording::{self, count};
 use super::{Failure, done_with, size};
 use crate::console::Console;
+use pileus::wording::{self, count};
 
 pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure> {
     let overwrite = overwrite(&arguments.overwrite).map_err(Failure::Usage)?;

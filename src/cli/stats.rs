@@ -6,9 +6,9 @@ use pileus::stats::{self, SnapshotStats, StatsOptions, StatsReport, Utilization}
 use serde_json::{Value, json};
 
 use super::arguments::Stats;
-use super::wording::count;
 use super::{Failure, done_with, size};
 use crate::console::Console;
+use pileus::wording::count;
 
 /// Characters of the longest bar of the histogram.
 const BAR: u64 = 40;

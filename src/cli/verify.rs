@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use pileus::format::object_ref::SegmentId;
 use pileus::snapshot;
 use pileus::store::catalog::Catalog;
-use pileus::verify::{self, Level, Sample, VerifyOptions};
+use pileus::verify::{self, Level, Sample, VerifyOptions, VerifyReport};
 use serde_json::json;
 
 use super::arguments::Verify;
-use super::wording::{self, count};
 use super::{Failure, done_with};
 use crate::console::Console;
+use pileus::wording::{self, count};
 
 /// More threads than this would only take memory: what they unfilter is looked at by one.
 const JOBS_MAX: usize = 4;
@@ -65,6 +65,19 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
         "problems": report.problems, "seconds": seconds,
     }));
     point_to_cleaning(&report.damaged, console);
+    tell(&report, arguments, level, sample, seconds, console);
+    Ok(done_with(report.problems))
+}
+
+/// Says what was looked at, if somebody is watching.
+fn tell(
+    report: &VerifyReport,
+    arguments: &Verify,
+    level: Level,
+    sample: Option<Sample>,
+    seconds: f64,
+    console: &Console,
+) {
     let told = [
         count(report.snapshots, "snapshot"),
         count(report.store_files, "store file"),
@@ -94,7 +107,6 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
     }
     let problems = wording::problems(report.problems);
     console.tell_terminal(problems.as_deref().unwrap_or("no damage"));
-    Ok(done_with(report.problems))
 }
 
 /// Says how what damaged segments held comes into the next snapshot. Local state does not belong to the store: which one is meant is

@@ -10,6 +10,7 @@
 //! A block is identified by BLAKE3 over its bytes and by its length, not by the format's SHA-1, for which collisions can be made.
 
 mod blocks;
+mod damaged;
 pub mod look;
 mod recent;
 mod retire;
@@ -30,6 +31,7 @@ use rusqlite::{Connection, ErrorCode};
 use crate::format::object_ref::SegmentId;
 
 pub use blocks::{BlockDigest, KnownBlock};
+pub use damaged::{Damaged, SUFFIX as DAMAGED_SUFFIX, set_aside};
 use recent::RecentBlocks;
 pub use runs::{RUNS_MAX, RunRecord, TOLD_MAX, remember};
 pub use segments::KnownSegment;
@@ -106,8 +108,8 @@ impl Database {
         result.map_err(|e| explain(e, &self.path))
     }
 
-    fn damaged(&self, what: &str) -> String {
-        format!("{} is damaged ({what}): {REMEDY}", self.path)
+    fn damaged(&self, what: &str) -> Damaged {
+        Damaged::new(&self.path, what)
     }
 }
 
@@ -118,8 +120,6 @@ enum Sharing {
     Yes,
     No,
 }
-
-const REMEDY: &str = "move it away, and make a new one with pileus rebuild; without that, the next backup stores everything again";
 
 /// Sets the modes that do not depend on the tables' version.
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
@@ -141,8 +141,7 @@ fn age_class(class: i64) -> u32 {
 fn explain(error: rusqlite::Error, path: &str) -> anyhow::Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            // SQLite says the same of a disk that cannot read it.
-            anyhow::anyhow!("{path} is damaged, or the disk cannot read it ({error}): {REMEDY}")
+            Damaged::new(path, error).into()
         }
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
             anyhow::anyhow!("local database {path}: the disk is full, or fails ({error})")
@@ -227,7 +226,7 @@ mod tests {
             .expect("is damaged")
             .to_string();
         assert!(
-            error.contains("is damaged") && error.contains("move it away"),
+            error.contains("is damaged") && error.contains("pileus rebuild"),
             "{error}"
         );
         assert_eq!(std::fs::read(&path).expect("reads").len(), 8192);

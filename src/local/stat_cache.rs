@@ -63,6 +63,30 @@ pub struct StatKey {
     pub inode: u64,
 }
 
+impl StatKey {
+    /// Stands for a change time and an inode that nobody knows.
+    pub const UNKNOWN_CTIME: FileTime = FileTime {
+        seconds: 0,
+        nanoseconds: 0,
+    };
+
+    /// Tells whether nothing that this key knows speaks against `now` being the same. Enough to tell people what changed; a file is only
+    /// taken as unchanged if the keys are equal.
+    #[must_use]
+    pub fn may_be(&self, now: &Self) -> bool {
+        let known = if self.ctime == Self::UNKNOWN_CTIME {
+            Self {
+                ctime: self.ctime,
+                inode: self.inode,
+                ..*now
+            }
+        } else {
+            *now
+        };
+        *self == known
+    }
+}
+
 /// What speaks against taking a file as unchanged though its stat is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Doubts {

@@ -11,7 +11,7 @@ use nix::sys::stat::makedev;
 
 use super::{RebuildOptions, Subject};
 use crate::format::checksum::{Algorithm, Checksum};
-use crate::format::entry::{Entry, EntryKind, FileContents, FileTime};
+use crate::format::entry::{Entry, EntryKind, FileContents};
 use crate::format::inode::InodeName;
 use crate::format::object_ref::{ObjectRef, Slice};
 use crate::format::path::compare;
@@ -105,7 +105,7 @@ impl CacheBuilder {
             kind: file_type(&entry.kind),
             size: contents.as_ref().map_or(0, |contents| contents.size),
             mtime: entry.mtime,
-            ctime: entry.ctime.unwrap_or(NO_TIME),
+            ctime: entry.ctime.unwrap_or(StatKey::UNKNOWN_CTIME),
             inode: name.map_or(0, |name| name.inode),
         };
         Remembered {
@@ -123,11 +123,6 @@ impl CacheBuilder {
         }
     }
 }
-
-const NO_TIME: FileTime = FileTime {
-    seconds: 0,
-    nanoseconds: 0,
-};
 
 /// Returns the upper 4 bits of `st_mode`.
 fn file_type(kind: &EntryKind) -> u8 {

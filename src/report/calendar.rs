@@ -16,7 +16,7 @@ pub(super) enum Unit {
 }
 
 const HOUR: i64 = 3600;
-const DAY: i64 = 24 * HOUR;
+pub(super) const DAY: i64 = 24 * HOUR;
 const WEEK: i64 = 7 * DAY;
 /// From the Monday of the first week of 1970 to 1970.
 const MONDAY: i64 = 3 * DAY;

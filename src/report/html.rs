@@ -48,11 +48,6 @@ impl Html {
     }
 }
 
-/// Returns a number with the noun that goes with it.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

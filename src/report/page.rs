@@ -3,9 +3,9 @@
 //! One file with its style in it, no script, nothing from elsewhere; a policy in its head keeps a browser from loading anything even if a name
 //! of the store were to become markup.
 
-use super::html::{Html, counted};
-use super::{DAY, Facts, Foreseen, Local, sections, tables};
-use crate::size;
+use super::html::Html;
+use super::{DAY, Facts, Local, headline, sections, tables};
+use crate::wording::count;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -36,7 +36,7 @@ pub(super) fn render(facts: &Facts<'_>) -> String {
     ));
     html.raw("</p>\n</header>\n<main>\n");
     warnings(&mut html, facts);
-    headline(&mut html, facts);
+    headline::show(&mut html, facts);
     tables::schemes(&mut html, facts);
     sections::growth(&mut html, facts);
     sections::added(&mut html, facts);
@@ -53,7 +53,7 @@ pub(super) fn render(facts: &Facts<'_>) -> String {
 fn warnings(html: &mut Html, facts: &Facts<'_>) {
     let mut told = Vec::new();
     if facts.problems > 0 {
-        let problems = counted(facts.problems, "problem", "problems");
+        let problems = count(facts.problems, "problem");
         told.push(format!("{problems} while this report was made: something could not be read. pileus verify says what it costs."));
     }
     for series in facts.schemes.iter().filter(|series| facts.is_late(series)) {
@@ -79,100 +79,6 @@ fn warnings(html: &mut Html, facts: &Facts<'_>) {
     }
 }
 
-fn headline(html: &mut Html, facts: &Facts<'_>) {
-    html.raw("<dl class=\"facts\">\n");
-    let files = &facts.files;
-    let small = counted(files.segments, "segment", "segments");
-    let small = format!("{small}, {} in all", counted(files.count, "file", "files"));
-    fact(html, "Store", &size::show(files.bytes), &small);
-    let oldest = facts
-        .snapshots
-        .iter()
-        .map(|stats| stats.date.as_second())
-        .min();
-    let since = oldest.map_or("none yet".to_owned(), |oldest| {
-        format!("since {}", day(oldest))
-    });
-    let small = match facts.schemes.len() {
-        0 | 1 => since,
-        count => format!("of {count} schemes, {since}"),
-    };
-    fact(
-        html,
-        "Snapshots",
-        &facts.snapshots.len().to_string(),
-        &small,
-    );
-    match facts.newest() {
-        Some(stats) => {
-            let second = stats.date.as_second();
-            fact(
-                html,
-                "Last snapshot",
-                &ago(facts.now.as_second() - second),
-                &time(second),
-            );
-        }
-        None => fact(html, "Last snapshot", "none", "no complete one is here"),
-    }
-    match facts.weekly_bytes {
-        Some(bytes) => fact(
-            html,
-            "Growth",
-            &size::show(bytes),
-            "a week, by the last four; before pruning",
-        ),
-        None => fact(
-            html,
-            "Growth",
-            "–",
-            "known when there are snapshots of two days",
-        ),
-    }
-    match facts.runs() {
-        Some((_, 0)) => fact(
-            html,
-            "Backups with problems",
-            "–",
-            "no run is remembered yet",
-        ),
-        Some((bad, all)) => fact(
-            html,
-            "Backups with problems",
-            &bad.to_string(),
-            &format!("of the last {all}"),
-        ),
-        None => fact(html, "Backups with problems", "–", "--localdb=DIR tells it"),
-    }
-    match &facts.options.prune {
-        Foreseen::Planned(plan) => {
-            let gone = counted(plan.removed.len() as u64, "snapshot", "snapshots");
-            let small = format!(
-                "{gone} of {} would go",
-                plan.kept + plan.removed.len() as u64
-            );
-            fact(
-                html,
-                "Next prune frees",
-                &size::show(plan.freed_bytes),
-                &small,
-            );
-        }
-        Foreseen::NoRules => fact(html, "Next prune frees", "–", "no rule says what to keep"),
-        Foreseen::Unknown(_) => fact(html, "Next prune frees", "–", "it cannot be planned"),
-    }
-    html.raw("</dl>\n");
-}
-
-fn fact(html: &mut Html, name: &str, value: &str, small: &str) {
-    html.raw("<div>").element("dt", name);
-    html.raw("<dd><strong>")
-        .text(value)
-        .raw("</strong><small>")
-        .text(small)
-        .raw("</small></dd></div>\n");
-}
-
 impl Facts<'_> {
     /// Tells whether the next snapshot of a series should long have been made.
     pub(super) fn is_late(&self, series: &super::Series) -> bool {
@@ -190,7 +96,8 @@ pub(super) fn time(second: i64) -> String {
     jiff::Timestamp::from_second(second).map_or("–".to_owned(), format)
 }
 
-fn day(second: i64) -> String {
+/// Returns the day of a moment.
+pub(super) fn day(second: i64) -> String {
     time(second)
         .split(' ')
         .next()
@@ -208,12 +115,12 @@ pub(super) fn ago(seconds: i64) -> String {
 
 /// Returns a length of time in the unit that leaves a number of some size.
 pub(super) fn span(seconds: i64) -> String {
-    let counted = |count: i64, one: &str, many: &str| counted(count.unsigned_abs(), one, many);
+    let count = |number: i64, what: &str| count(number.unsigned_abs(), what);
     match seconds {
-        ..120 => counted(seconds, "second", "seconds"),
-        120..7200 => counted(seconds / 60, "minute", "minutes"),
-        7200..172_800 => counted((seconds + 1800) / 3600, "hour", "hours"),
-        172_800..63_072_000 => counted((seconds + DAY / 2) / DAY, "day", "days"),
-        _ => counted(seconds / (365 * DAY), "year", "years"),
+        ..120 => count(seconds, "second"),
+        120..7200 => count(seconds / 60, "minute"),
+        7200..172_800 => count((seconds + 1800) / 3600, "hour"),
+        172_800..63_072_000 => count((seconds + DAY / 2) / DAY, "day"),
+        _ => count(seconds / (365 * DAY), "year"),
     }
 }

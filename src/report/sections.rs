@@ -1,12 +1,13 @@
 //! The sections of the page with plots, and those of what local state and a foreseen prune say.
 
 use super::figures::{self, COLORS};
-use super::html::{Html, counted};
+use super::html::Html;
 use super::page::{span, time};
 use super::plot::{self, About, Bar};
 use super::{Facts, Foreseen, Local, tables};
 use crate::local::database::RunRecord;
 use crate::size;
+use crate::wording::count;
 
 /// Most runs that are shown, and most snapshots that a prune would remove.
 const SHOWN: usize = 30;
@@ -22,8 +23,8 @@ pub(super) fn growth(html: &mut Html, facts: &Facts<'_>) {
         );
         return;
     };
-    if let Some((count, unneeded)) = facts.files.unneeded.filter(|(count, _)| *count > 0) {
-        let files = counted(count, "segment", "segments");
+    if let Some((number, unneeded)) = facts.files.unneeded.filter(|(number, _)| *number > 0) {
+        let files = count(number, "segment");
         let text = format!(
             "Besides, {files} of {} belong to no snapshot here: a backup under way, or the leftovers of one that died, which a prune removes.",
             size::show(unneeded)
@@ -265,7 +266,7 @@ pub(super) fn next_prune(html: &mut Html, facts: &Facts<'_>) {
     html.text(&format!(
         "{} of {}, and free ",
         plan.removed.len(),
-        counted(all, "snapshot", "snapshots")
+        count(all, "snapshot")
     ));
     html.text(&size::show(plan.freed_bytes)).raw(".</p>\n");
     if let Some(stopped) = &plan.stopped {

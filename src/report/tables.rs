@@ -1,11 +1,12 @@
 //! The tables of the page: series, what changed most, snapshots. What has no room on a narrow screen is marked `w`, and left out there.
 
 use super::changed::{Changed, Sums};
-use super::html::{Html, counted};
+use super::html::Html;
 use super::page::{ago, span, time};
 use super::{Facts, SCHEMES_COMPARED, added_disk};
 use crate::growth::SnapshotStats;
 use crate::size;
+use crate::wording::count;
 
 /// Most series that have a row.
 const SCHEMES_SHOWN: usize = 50;
@@ -91,7 +92,7 @@ fn one_comparison(html: &mut Html, changed: &Changed) {
     match &changed.old {
         None => html.raw("<small>the first of its scheme: all that is in it</small></h3>\n"),
         Some(old) => {
-            let snapshots = counted(changed.spanned, "snapshot", "snapshots");
+            let snapshots = count(changed.spanned, "snapshot");
             html.raw("<small>against <span class=\"name\">")
                 .text(&old.to_string());
             html.text("")
@@ -108,15 +109,15 @@ fn one_comparison(html: &mut Html, changed: &Changed) {
     } = changed.total;
     let lost = match changed.lost {
         0 => String::new(),
-        count => format!(
+        number => format!(
             " {} of the metadata could not be read.",
-            counted(count, "part", "parts")
+            count(number, "part")
         ),
     };
     let text = format!(
         "{} of new data: {} new, {other} changed, {removed} gone.{lost}",
         size::show(new_bytes),
-        counted(added, "file", "files")
+        count(added, "file")
     );
     html.element("p", &text);
     if changed.rows.is_empty() {
@@ -162,7 +163,7 @@ pub(super) fn snapshots(html: &mut Html, facts: &Facts<'_>) {
     let shown = older.min(SNAPSHOTS_SHOWN);
     html.raw(&format!(
         "<details><summary>{}</summary>\n",
-        counted(shown as u64, "older one", "older ones")
+        count(shown as u64, "older one")
     ));
     rows_of_snapshots(html, newest_first.take(shown));
     html.raw("</details>\n");

@@ -200,14 +200,18 @@ impl Opened {
         if renamed.is_ok() {
             return format!("what could be restored is in \"{}\"", escape(&aside));
         }
+        self.discard(cursor)
+    }
+
+    /// Takes away what there is of a file; returns what became of it.
+    pub(crate) fn discard(&self, cursor: &mut DirCursor<'_>) -> String {
         match self.remove(cursor) {
             Ok(()) => "it is left out".to_owned(),
             Err(error) => not_removed(&error),
         }
     }
 
-    /// Takes away what there is of a file.
-    pub(crate) fn remove(&self, cursor: &mut DirCursor<'_>) -> io::Result<()> {
+    fn remove(&self, cursor: &mut DirCursor<'_>) -> io::Result<()> {
         let (parent, name) = self.path.split();
         let name = self.temporary.as_deref().unwrap_or(name);
         cursor

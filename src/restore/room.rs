@@ -14,14 +14,16 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// Learns from an error of writing.
-    pub(crate) fn learn(&self, error: &io::Error) {
-        if matches!(
+    /// Learns from an error of writing; `true` if it says that there is no room.
+    pub(crate) fn learn(&self, error: &io::Error) -> bool {
+        let is_full = matches!(
             error.kind(),
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-        ) {
+        );
+        if is_full {
             self.left_out.fetch_max(1, Ordering::Relaxed);
         }
+        is_full
     }
 
     /// Tells whether there was no room for an earlier file.

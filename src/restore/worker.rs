@@ -256,10 +256,11 @@ impl<'r, 't> Worker<'r, 't> {
             work,
             bytes,
         )?;
+        let mut has_room = true;
         let written = opened
             .write(task.offset, bytes, self.restorer.options.sparse)
             .map_err(|error| {
-                self.restorer.room.learn(&error);
+                has_room = !self.restorer.room.learn(&error);
                 format!("cannot be written: {error}")
             });
         self.restorer.moved(&entry.path, u64::from(task.length));
@@ -269,16 +270,12 @@ impl<'r, 't> Worker<'r, 't> {
             _ => Ok(()),
         });
         if let Err(reason) = verified {
-            if self.restorer.room.is_full() {
+            let aside = if has_room {
+                opened.set_aside(&mut self.cursor)
+            } else {
                 // The store is whole, and what was written of the file is worth less than the room it takes.
-                return Err(match opened.remove(&mut self.cursor) {
-                    Ok(()) => format!("{reason}; it is left out"),
-                    Err(error) => {
-                        format!("{reason}; what was written of it cannot be removed: {error}")
-                    }
-                });
-            }
-            let aside = opened.set_aside(&mut self.cursor);
+                opened.discard(&mut self.cursor)
+            };
             return Err(format!("{reason}; {aside}"));
         }
         self.restorer

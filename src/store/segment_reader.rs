@@ -3,14 +3,15 @@
 //! Nothing in a segment is trusted: members that are not regular files or not called `<this segment>/<sequence>` are passed over
 //! as if they were not there, an object larger than [`OBJECT_BYTES_MAX`] is refused, and what follows the archive is bounded.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::fcntl::OFlag;
+use nix::unistd::User;
 use tar::{Archive, EntryType};
 
 use super::filter;
@@ -130,11 +131,25 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(OFlag::O_NONBLOCK.bits())
-        .open(path)?;
+        .open(path)
+        .map_err(|error| with_owner(error, path))?;
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
         Err(io::Error::other("it is not a regular file"))
+    }
+}
+
+/// Says whose file it is, where it may not be opened: that user's run, or root's, can.
+fn with_owner(error: io::Error, path: &Path) -> io::Error {
+    let kind = error.kind();
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if kind == io::ErrorKind::PermissionDenied => {
+            let user = User::from_uid(metadata.uid().into()).ok().flatten();
+            let owner = user.map_or(metadata.uid().to_string(), |user| user.name);
+            io::Error::new(kind, format!("{error}: it belongs to {owner}"))
+        }
+        _ => error,
     }
 }
 

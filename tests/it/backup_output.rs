@@ -48,6 +48,22 @@ fn verbose_runs_name_each_path_with_what_was_done() {
 }
 
 #[test]
+fn added_and_changed_go_by_paths_whatever_the_contents() {
+    let place = place();
+    let backup = ["backup", "--dest=store", "--json", "src"];
+    let of_paths = |summary: Value| (summary["added"].clone(), summary["changed"].clone());
+    let first = of_paths(place.succeed(backup).summary());
+    assert_eq!(first, (4.into(), 0.into()));
+    place.sh("sleep 1.1; mv src/file src/moved; ln src/sub/other src/linked");
+    let second = place.succeed(backup).summary();
+    assert_eq!(second["new_data_bytes"], 0, "{second}");
+    assert_eq!(of_paths(second), (2.into(), 1.into()), "the directory, too");
+    place.sh("echo more >>src/moved");
+    let third = of_paths(place.succeed(backup).summary());
+    assert_eq!(third, (0.into(), 1.into()));
+}
+
+#[test]
 fn json_is_one_object_a_line_and_ends_in_the_summary() {
     let place = place();
     place.sh("printf x >\"$(printf 'src/\\377%%')\"");

@@ -185,10 +185,32 @@ fn a_mistake_in_a_file_is_told_with_its_place_and_the_nearest_that_there_is() {
             &["c.toml:2:9", "paths is a list"],
         ),
         ("[backup]\npaths = ['-x']\n", &["c.toml:2:9", "write ./-x"]),
+        ("scheme = abc\n", &["c.toml:1:10", "must be quoted"]),
+        (
+            "compression = 'zsdt'\n",
+            &[
+                "c.toml:1:15: ",
+                "--compression: unknown codec \"zsdt\"",
+                "zstd",
+            ],
+        ),
+        ("jobs = 0\n", &["c.toml:1:8: --jobs=0", "1 to 256"]),
+        (
+            "checkpoint = '1'\nsegment-size = '1'\n",
+            &["c.toml:2:16: --segment-size=1", "4K to 1G"],
+        ),
+        (
+            "exclude = ['fine', 'a//b']\n",
+            &["c.toml:1:11: ", "a//b", "never match"],
+        ),
+        ("color = 'x'\nprogress = 'some'\n", &["c.toml:1:1", "color"]),
+        ("progress = 'some'\n", &["c.toml:1:12: --progress=some"]),
     ];
     for (text, parts) in mistakes {
         place.write("c.toml", text);
-        let ended = place.run(["backup", "--config=c.toml", "--dest=store"]);
+        // What is typed stands in place of what the file says.
+        let typed: &[&str] = if text.contains("paths") { &[] } else { &["."] };
+        let ended = place.run([&["backup", "--config=c.toml", "--dest=store"], typed].concat());
         ended.assert_one_line(2, parts);
     }
     place.write(
@@ -205,6 +227,24 @@ fn a_mistake_in_a_file_is_told_with_its_place_and_the_nearest_that_there_is() {
         &["backup", "--dest=s", "x"],
     );
     ended.assert_one_line(2, &["PILEUS_REREAD", "write 1 or 0"]);
+    place.write("c.toml", "stdin-name = 'dump'\nas-path = '/x'\n");
+    let ended = place.run([
+        "backup",
+        "--config=c.toml",
+        "--dest=store",
+        "--stdin-name=b",
+        ".",
+    ]);
+    ended.assert_one_line(2, &["--stdin-name"]);
+    let prune = ["prune", "--dest=store"];
+    let ended = run_with(&place, &[("PILEUS_KEEP_DAILY", "vierzehn")], &prune);
+    ended.assert_one_line(
+        2,
+        &[
+            "environment, PILEUS_KEEP_DAILY: --keep-daily=vierzehn",
+            "a number",
+        ],
+    );
     let ended = place.run(["config", "show", "bakup"]);
     ended.assert_one_line(2, &["bakup is not a command"]);
 }

@@ -162,3 +162,21 @@ fn patterns_match_what_bash_finds() {
         place.sh("rm -r out store");
     }
 }
+
+#[test]
+fn what_is_left_out_is_missed_by_nobody_where_it_cannot_be_looked_at() {
+    let place = Place::new();
+    // Names may be listed, but nothing behind them may be reached; like a file that vanishes, or a mount of another user.
+    place.sh("mkdir -p home/closed/cache; touch home/closed/a home/closed/b; chmod 744 home/closed; mkdir -m 777 stores; chmod 755 .");
+    let backup = |rules: &[&str]| {
+        let words = ["backup", "--dest=stores/store", "home"];
+        Ended::of(&mut place.command_as_other(words.iter().chain(rules)))
+    };
+    let ended = backup(&["--exclude=/home/closed/a", "--exclude=cache/"]);
+    if ended.code == Some(0) {
+        return; // Whoever owns the tree and is not root may reach it.
+    }
+    ended.assert_one_line(3, &["home/closed/b: cannot look at it: Permission denied"]);
+    let ended = backup(&["--exclude=/home/closed/*"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+}

@@ -103,17 +103,12 @@ fn paths_are_listed_once_in_path_order_with_their_versions_below() {
         ]
     );
     let lines: Vec<_> = text.lines().collect();
-    assert!(
-        lines[3].contains(&format!(
-            "{} to {} (4), changed in {}",
-            names[0], names[3], names[4]
-        )),
-        "{text}"
-    );
-    assert!(
-        lines[4].starts_with("    -rw-------") && lines[4].ends_with(&names[4]),
-        "{text}"
-    );
+    let range = format!("        in {} to {} (4)", names[0], names[3]);
+    assert_eq!(lines[5], range, "{text}");
+    assert!(lines[6].starts_with("    -rw-------"), "{text}");
+    assert_eq!(lines[7], format!("        in {}", names[4]), "{text}");
+    let widest = lines.iter().map(|line| line.len()).max();
+    assert!(widest <= Some(80), "{text}");
     let nothing = place.succeed(["find", "--dest=store", "nowhere"]);
     assert_eq!(nothing.stdout, "");
 }

@@ -73,7 +73,7 @@ fn local_state_elsewhere_leaves_only_files_of_the_format_in_the_store() {
 }
 
 #[test]
-fn a_damaged_database_is_refused_with_what_to_do_and_left_as_it_is() {
+fn a_damaged_database_is_refused_and_set_aside_by_a_rebuild_that_makes_another() {
     let original = place();
     let good = fs::read(original.join(DATABASE)).expect("is read");
     let overwritten = |from: usize| {
@@ -91,11 +91,19 @@ fn a_damaged_database_is_refused_with_what_to_do_and_left_as_it_is() {
         fs::write(original.join(DATABASE), &bytes).expect("is written");
         original.write("tree/new", "new");
         let ended = original.survive(["backup", "--dest=store", "tree"]);
-        ended.assert_one_line(1, &[DATABASE, "is damaged", "move it away"]);
+        ended.assert_one_line(1, &[DATABASE, "is damaged", "pileus rebuild"]);
         assert_eq!(fs::read(original.join(DATABASE)).expect("is read"), bytes);
         assert_eq!(snapshots(&original), 1);
+        let rebuilt = original.succeed(["rebuild", "--dest=store", "-v"]);
+        assert!(
+            rebuilt.stdout.contains("localdb.sqlite.damaged"),
+            "{rebuilt:?}"
+        );
+        let aside = fs::read(original.join(format!("{DATABASE}.damaged")));
+        assert_eq!(aside.expect("is read"), bytes);
+        let checked = original.sh(&format!("sqlite3 {DATABASE} 'PRAGMA integrity_check'"));
+        assert_eq!(checked, "ok\n");
     }
-    original.sh(&format!("rm {DATABASE}*"));
     original.succeed(["backup", "--dest=store", "tree"]);
     original.succeed(["verify", "--dest=store", "--level=files"]);
 }

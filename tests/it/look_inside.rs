@@ -348,7 +348,7 @@ fn a_store_that_may_not_be_read_is_told_by_name() {
     let place = backed_up("mkdir tree; echo x > tree/file");
     place.sh("chmod 0755 . store; chmod 0600 store/*; chmod 0000 store/*.lbs");
     let ended = Ended::of(&mut place.command_as_other(["ls", "--dest=store"]));
-    ended.assert_one_line(1, &[".lbs", "Permission denied"]);
+    ended.assert_one_line(1, &[".lbs", "Permission denied", "it belongs to "]);
     let ended = Ended::of(&mut place.command_as_other(["list", "--dest=store"]));
     ended.assert_one_line(3, &["first-", "Permission denied"]);
     fs::set_permissions(place.join("store"), fs::Permissions::from_mode(0o000)).expect("is closed");

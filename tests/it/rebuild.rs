@@ -93,6 +93,7 @@ fn after_a_rebuild_an_unchanged_tree_is_neither_read_nor_stored() {
         (0, 0),
         "{summary}"
     );
+    assert_eq!(number(&summary, "new"), 0, "{summary}");
     nights.assert_restores(&summary);
     let again = nights.backup(PLAIN);
     assert_eq!(number(&again, "new"), 0, "{again}");

@@ -31,6 +31,17 @@ fn bash_completes_commands_and_options() {
 }
 
 #[test]
+fn help_before_a_command_is_help_behind_it() {
+    let place = Place::new();
+    for words in [&["backup"][..], &["config", "show"], &[]] {
+        let before = place.succeed([&["help"], words].concat()).stdout;
+        let behind = place.succeed([words, &["--help"]].concat()).stdout;
+        assert!(behind.contains("Usage: pileus"), "{words:?}: {behind}");
+        assert_eq!(before, behind, "{words:?}");
+    }
+}
+
+#[test]
 fn there_is_a_manual_page_for_each_command_with_all_its_options_and_an_example() {
     let place = Place::new();
     place.succeed(["man", "new/man1"]);

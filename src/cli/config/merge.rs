@@ -18,6 +18,28 @@ pub(super) struct Configured {
     pub(super) source: String,
 }
 
+impl Configured {
+    /// Tells whether a message speaks of this option.
+    pub(super) fn is_named_in(&self, message: &str) -> bool {
+        let (option, _) = self.parts();
+        let ends_name = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-');
+        let mut places = message.match_indices(&option);
+        option.starts_with("--") && places.any(|(at, _)| ends_name(&message[at + option.len()..]))
+    }
+
+    /// Tells whether a message has the value of this option in it, if it has one.
+    pub(super) fn has_its_value_in(&self, message: &str) -> bool {
+        message.contains(&self.parts().1)
+    }
+
+    /// Returns the option and its value, which is empty if it takes none.
+    fn parts(&self) -> (String, String) {
+        let text = self.argument.to_string_lossy();
+        let (option, value) = text.split_once('=').unwrap_or((&text, ""));
+        (option.to_owned(), value.to_owned())
+    }
+}
+
 /// What was typed, with the settings that may add to it.
 pub(super) struct Given<'g> {
     command: &'g Command,

@@ -1,0 +1,63 @@
+//! A database that SQLite cannot make sense of: how that is told, and how it is put out of the way of a new one.
+//!
+//! It is never deleted: what is in it may help whoever finds out why.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::FILE_NAME;
+
+/// What is added to the name of a database that was set aside.
+pub const SUFFIX: &str = ".damaged";
+
+const REMEDY: &str = "make a new one with pileus rebuild, or move it away; then the next backup stores everything again";
+
+/// The error that says so.
+#[derive(Debug)]
+pub struct Damaged {
+    path: String,
+    reason: String,
+}
+
+impl Damaged {
+    pub(super) fn new(path: &str, reason: impl fmt::Display) -> Self {
+        Self {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, reason } = self;
+        // SQLite says the same of a disk that cannot read it.
+        write!(
+            f,
+            "{path} is damaged, or the disk cannot read it ({reason}): {REMEDY}"
+        )
+    }
+}
+
+impl std::error::Error for Damaged {}
+
+/// Renames the database in `directory`, in place of one that was set aside before; nobody may have it open.
+pub fn set_aside(directory: &Path) -> Result<()> {
+    // The log first: a new database must never find the one of an old one.
+    for companion in ["-wal", "-shm", ""] {
+        let name = format!("{FILE_NAME}{companion}");
+        let path = directory.join(&name);
+        let aside = directory.join(format!("{FILE_NAME}{SUFFIX}{companion}"));
+        match fs::rename(&path, &aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot rename {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! Words of sentences: the one place that knows singular from plural, and what of an error is for people.
+
+/// Returns a number with what it counts; `what` is the singular.
+#[must_use]
+pub fn count(number: u64, what: &str) -> String {
+    if number == 1 {
+        return format!("1 {what}");
+    }
+    match what.strip_suffix("ry") {
+        Some(stem) => format!("{number} {stem}ries"),
+        None => format!("{number} {what}s"),
+    }
+}
+
+/// Returns the line of a summary about problems; none if there are none.
+#[must_use]
+pub fn problems(number: u64) -> Option<String> {
+    (number > 0).then(|| format!("{}, named above", count(number, "problem")))
+}
+
+/// Returns a message without the numbers of errors that the standard library puts behind the names of errors.
+#[must_use]
+pub fn without_numbers(message: &str) -> String {
+    const BEGIN: &str = " (os error ";
+    let mut parts = message.split(BEGIN);
+    let mut told = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.parse::<u32>().is_ok() => told += rest,
+            _ => told.extend([BEGIN, part]),
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_errors_are_left_out() {
+        let error = std::io::Error::from_raw_os_error(28).to_string();
+        let told = without_numbers(&format!(
+            "cannot write a: {error}: b: {error} (os error x) c"
+        ));
+        assert_eq!(
+            told,
+            "cannot write a: No space left on device: b: No space left on device (os error x) c"
+        );
+        assert_eq!(without_numbers(" (os error 2"), " (os error 2");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let told = [
+            count(0, "problem"),
+            count(1, "entry"),
+            count(2, "entry"),
+            count(2, "store file"),
+            count(2, "day"),
+        ];
+        assert_eq!(
+            told,
+            [
+                "0 problems",
+                "1 entry",
+                "2 entries",
+                "2 store files",
+                "2 days"
+            ]
+        );
+        assert_eq!(problems(0), None);
+        assert_eq!(problems(1).as_deref(), Some("1 problem, named above"));
+    }
+}
