@@ -32,7 +32,7 @@ def points(table, kind, errors_of):
 def changing(table):
     def errors_of(call):
         once = [(str(error), None) for error in CHANGING + (OPENING if call == "open" else ())]
-        lasting = [(str(error), "-1") for error in CHANGING[:2]]
+        lasting = [(str(error), "-1") for error in CHANGING]
         return once + lasting + ([("short", None)] if call in ("write", "pwrite") else [])
     for scenario, number, call, path, (how, until) in points(table, "change", errors_of):
         where = f"{number} ({call} {path}), {shown(how)}{' from then on' if until else ''}"

@@ -7,6 +7,7 @@ def count(scenario, kind="change"):
     workshop, base = scenario.base.workshop, scenario.base
     root = scenario.start(workshop.directory / f"count-{scenario.name}-{kind}")
     path = workshop.directory / f"calls-{scenario.name}-{kind}"
+    path.unlink(missing_ok=True)
     variables = {"BETWEEN_BELOW": str(root), "BETWEEN_COUNT": str(path), "BETWEEN_KIND": kind}
     ended = workshop.run(base.command(root, scenario.arguments), base.nights, variables)
     look.must((ended.returncode, ended.stderr) == (0, ""), f"{scenario.name}: {look.told(ended)}")

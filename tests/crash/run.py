@@ -20,10 +20,14 @@ import kills
 import look
 import place
 import power
+import real
 import surroundings
 
 KINDS = {"power": power.trials, "kill": kills.trials, "fault": faults.changing, "read": faults.reading, "gone": surroundings.vanishing,
-         "filter": surroundings.filters, "clock": surroundings.clocks, "memory": surroundings.memory, "disk": surroundings.disks}
+         "filter": surroundings.filters, "clock": surroundings.clocks, "memory": surroundings.memory, "disk": surroundings.disks,
+         "real": real.trials}
+# Mounts file systems, so only where it is asked for.
+ON_DEMAND = {"real"}
 
 
 class Scenario:
@@ -108,7 +112,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", default="target/debug/pileus")
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(KINDS))
+    parser.add_argument("--only", type=lambda text: text.split(","), default=[kind for kind in KINDS if kind not in ON_DEMAND])
     parser.add_argument("--runs", type=lambda text: text.split(","), default=[])
     parser.add_argument("--calls", type=lambda text: text.split(","), help="of faults, only those of these calls, such as fsync,rename")
     parser.add_argument("--jobs", type=int, default=2)
