@@ -17,6 +17,7 @@
 //!
 //! A failure of one file is a problem, and the run goes on. A failure of the store or of local state ends the run.
 
+mod beginning;
 mod block_sink;
 mod checkpoint;
 mod comparison;
@@ -177,15 +178,15 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         &monitor,
         options.reasons,
     );
-    if place.knows_nothing {
-        let note = "there is no local state yet: all is read and stored; where the store has snapshots already, pileus rebuild comes first";
-        monitor.note(note);
-    }
     let database = place.database(options)?;
     if !options.filter_asked_for {
         ensure_no_program(&database)?;
     }
-    database.ensure_made_in(&options.store, |name| store.has_snapshot(name))?;
+    let made_here = database.ensure_made_in(&options.store, |name| store.has_snapshot(name));
+    made_here.inspect_err(|_| place.leave_as_it_was())?;
+    if place.store_was_there && database.snapshots()?.is_empty() {
+        beginning::look(store.path(), local, &options.scheme, &monitor);
+    }
     let comparing = options.deduplicate == Deduplicate::Verify && store.path().exists();
     let catalog = comparing.then(|| Catalog::open(store.path())).transpose()?;
     let compare = |catalog| Comparison::new(catalog, &monitor);
@@ -221,8 +222,7 @@ struct Place {
     store: Arc<StoreDir>,
     /// In a dry run, it need not be there.
     local: PathBuf,
-    /// Whether the store was there before, and local state was not.
-    knows_nothing: bool,
+    store_was_there: bool,
     _lock: Option<Lock>,
 }
 
@@ -234,8 +234,7 @@ impl Place {
         } else {
             StoreDir::open_or_create
         };
-        let was_there = options.store.exists();
-        let knows_nothing = was_there && !local.join(database::FILE_NAME).exists();
+        let store_was_there = options.store.exists();
         let store = Arc::new(open(&options.store)?);
         // The same rules as for a store: only the last component is made.
         open(&local)?;
@@ -247,9 +246,17 @@ impl Place {
         Ok(Self {
             store,
             local,
-            knows_nothing,
+            store_was_there,
             _lock: lock,
         })
+    }
+
+    /// Removes the store's directory if this run made it: where a disk is not mounted, it would look like a store.
+    fn leave_as_it_was(&self) {
+        if !self.store_was_there {
+            // Anything in it keeps it.
+            drop(std::fs::remove_dir(self.store.path()));
+        }
     }
 
     /// Opens the database. In a dry run, what is done to it is never committed; if there is none, none is made.

@@ -356,6 +356,10 @@ impl Monitor for Console {
             }
             Event::Note(text) if self.verbosity == Verbosity::Paths => self.tell(text),
             Event::Note(text) => self.tell_terminal(text),
+            Event::Warning(text) => {
+                self.summary(&json!({ "type": "warning", "message": without_numbers(text) }));
+                self.to_stderr(NAME, text);
+            }
             Event::Problem(problem) => self.told(problem),
             Event::Progress(progress) => self.progress(progress),
         }

@@ -156,7 +156,7 @@ pub fn run(
         } => {
             ensure!(root.is_dir(), "{} is not a directory", root.display());
             let log = MetadataLogReader::new(&mut objects, old.root);
-            let sources = Sources::of_log(log, options.only.is_empty());
+            let sources = Sources::of_log(log, old.is_by_pileus(), !options.only.is_empty());
             comparison.contents.disk = Some((root.clone(), *read_contents));
             let disk = Disk::new(
                 root,

@@ -89,7 +89,7 @@ pub fn run(
         }
     }
     for path in chosen.unmet() {
-        let reason = snapshot::lacks(&options.snapshot, path);
+        let reason = snapshot::lacks(&options.store, &options.snapshot, path);
         export.monitor.problem(path.as_bytes(), reason);
     }
     export.archive.finish()?;

@@ -4,6 +4,7 @@
 //! the cache beside it, `metadata_log` the stream of entries, and above them one conductor for each verb. The library prints
 //! nothing and never exits: what happens leaves through [`monitor::Monitor`].
 
+pub mod age;
 pub mod backup;
 pub mod changes;
 pub mod chosen;

@@ -33,6 +33,8 @@ pub enum Event<'a> {
     },
     /// Something that the user may want to know and that needs no action.
     Note(&'a str),
+    /// Something that the user should hear of even from cron, though the run did what it was told to.
+    Warning(&'a str),
     /// One file (or segment) failed; the run goes on and ends with exit code 3.
     Problem(&'a Problem),
     /// How far the run, or a part of it, has come; only told while [`Monitor::wants_progress`].
@@ -151,6 +153,11 @@ impl<'m> Counter<'m> {
             reason: reason.to_string(),
             reach: None,
         });
+    }
+
+    /// Says what the user should hear of even from cron.
+    pub fn warn(&self, text: &str) {
+        self.monitor.event(&Event::Warning(text));
     }
 
     /// Reports a problem whose reach in the store is known, and counts it.

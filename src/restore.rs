@@ -108,6 +108,8 @@ pub struct RestoreReport {
     pub snapshot: SnapshotName,
     /// Number of entries brought back.
     pub entries: u64,
+    /// Number of entries that the snapshot has, if all were asked for and it says so.
+    pub expected: Option<u64>,
     /// Bytes of their contents, holes included.
     pub bytes: u64,
     /// Number of entries of the target that were deleted, since the snapshot does not have them.
@@ -162,6 +164,14 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
     }
     let deleted = deletion.map_or(0, Deleter::finish);
     check_found(options, &wanted, (found, lost), &monitor)?;
+    if lost > 0 {
+        let of_all = descriptor
+            .totals
+            .map_or(String::new(), |totals| format!(" of {}", totals.entries));
+        monitor.warn(&format!(
+            "only {found}{of_all} entries of the snapshot are known: for the others, choose an earlier one with --snapshot (pileus list names them)"
+        ));
+    }
 
     let mut plan = planner.finish()?;
     restorer.write_contents(&mut plan, &catalog)?;
@@ -177,6 +187,7 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
     Ok(RestoreReport {
         snapshot: options.snapshot.clone(),
         entries: restorer.entries.load(Ordering::Relaxed),
+        expected: expected.map(|totals| totals.entries),
         bytes: restorer.bytes.load(Ordering::Relaxed),
         deleted,
         problems: monitor.problems(),
@@ -198,10 +209,16 @@ fn check_found(
     if let Some(first) = unmet.peek()
         && wanted.chosen.unmet().count() == options.paths.len()
     {
-        bail!("{first} {}", snapshot::lacks(snapshot, first));
+        bail!(
+            "{first} {}",
+            snapshot::lacks(&options.store, snapshot, first)
+        );
     }
     for path in unmet {
-        monitor.problem(path.as_bytes(), snapshot::lacks(snapshot, path));
+        monitor.problem(
+            path.as_bytes(),
+            snapshot::lacks(&options.store, snapshot, path),
+        );
     }
     Ok(())
 }

@@ -3,11 +3,14 @@
 //! `latest`, a full name, the beginning of one, or `@TIME`: what users type for `--snapshot`. A name that fits nothing is answered
 //! with the nearest one that exists.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, anyhow, bail};
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp, ToSpan};
+use jiff::{Timestamp, ToSpan};
 
+use crate::age::Age;
 use crate::format::descriptor::Descriptor;
 use crate::format::path::EntryPath;
 use crate::format::snapshot_name::SnapshotName;
@@ -38,7 +41,7 @@ pub fn choose(
     }
     if let Some(time) = wanted.strip_prefix('@') {
         let limit = parse_time(time, now).ok_or_else(|| {
-            anyhow!("\"{wanted}\" is not a time: write @2026-11-01, @2026-11-01T12:00 or @3d")
+            anyhow!("\"{wanted}\" is not a time: write @2026-11-01, @2026-11-01T12:00, or an age in min, h, d, w, mo or y, such as @3d")
         })?;
         let before = candidates
             .iter()
@@ -96,17 +99,21 @@ pub fn open(
 
 /// Says behind a path that a snapshot does not have it, and how to find those that do.
 #[must_use]
-pub fn lacks(snapshot: &SnapshotName, path: &EntryPath) -> String {
-    let shown = path.to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,".contains(c);
-    let pattern = if shown.chars().all(is_plain) {
-        shown
-    } else {
-        format!("'{}'", shown.replace('\'', r"'\''"))
-    };
+pub fn lacks(store: &Path, snapshot: &SnapshotName, path: &EntryPath) -> String {
+    let store = quoted(&store.display().to_string());
+    let pattern = quoted(&path.to_string());
     format!(
-        "is not in snapshot {snapshot}; to look for it in all of them: pileus find --dest=DIR {pattern}"
+        "is not in snapshot {snapshot}; to look for it in all of them: pileus find --dest={store} {pattern}"
     )
+}
+
+/// Returns a word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,".contains(c);
+    if word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// Parses a point in time: a date (its end, local time), a date and time (local), or an age such as `3d` or `12h`.
@@ -116,12 +123,8 @@ fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
             .ok()
             .map(|zoned| zoned.timestamp())
     };
-    if let Some(age) = parse_age(text) {
-        return now
-            .to_zoned(TimeZone::system())
-            .checked_sub(age)
-            .ok()
-            .map(|zoned| zoned.timestamp());
+    if let Ok(age) = Age::parse(text) {
+        return Some(age.before(now));
     }
     if text.contains('T') {
         return local(text.parse().ok()?);
@@ -130,20 +133,6 @@ fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
     local(date.tomorrow().ok()?.at(0, 0, 0, 0))?
         .checked_sub(1.nanosecond())
         .ok()
-}
-
-fn parse_age(text: &str) -> Option<Span> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let count: i64 = digits.parse().ok().filter(|n| (0..=100_000).contains(n))?;
-    let span = Span::new();
-    match unit {
-        "m" => span.try_minutes(count).ok(),
-        "h" => span.try_hours(count).ok(),
-        "d" => span.try_days(count).ok(),
-        "w" => span.try_weeks(count).ok(),
-        "y" => span.try_years(count.min(9999)).ok(),
-        _ => None,
-    }
 }
 
 /// Returns the snapshot whose name shares the longest beginning with `wanted`; the latest of equals.

@@ -94,6 +94,8 @@ pub(super) struct Run<'r> {
     pub(super) old_key: Option<StatKey>,
     /// Whether anything is not as in the last snapshot; only kept if it is asked for.
     pub(super) changed: bool,
+    /// Whether the last snapshot has any path of this one, other than directories above the sources.
+    pub(super) shares_paths: bool,
     /// When the present path was looked at, or a moment before.
     seen: Timestamp,
     /// The rule that took the present path, if reasons are asked for.
@@ -149,6 +151,7 @@ impl<'r> Run<'r> {
             reading: Reading::default(),
             old_key: None,
             changed: false,
+            shares_paths: false,
             seen: outside.started,
             rule: None,
             last_checkpoint: None,
@@ -212,6 +215,7 @@ impl<'r> Run<'r> {
             .log
             .find(&self.pool, found.path, &mut |id| sink.usable(id))?;
         self.old_key = old.map(|old| old.key);
+        self.shares_paths |= old.is_some() && !found.partial;
         // What it stands for is another, though its stat is the same.
         self.changed |= old.is_some_and(|old| old.doubts.partial != found.partial);
         if let Some(old) = old.filter(|old| self.is_unchanged(old, &key, found.partial)) {

@@ -100,8 +100,9 @@ impl Segments {
         };
         bail!(
             "the local state names {file}, which {state} in {}: use the --localdb that belongs to this store; if it does, and the file \
-             is lost, let pileus clean --lost={id} store again what was in it",
-            self.store.path().display()
+             is lost, pileus clean --localdb={} --lost={id} lets the next backup store again what was in it",
+            self.store.path().display(),
+            database.directory().display()
         );
     }
 }

@@ -30,7 +30,8 @@ pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
         MetadataLogReader::new(&mut objects, descriptor.root),
         console,
     )?;
-    let entry = entry.with_context(|| format!("{path} {}", snapshot::lacks(&name, &path)))?;
+    let entry = entry
+        .with_context(|| format!("{path} {}", snapshot::lacks(catalog.root(), &name, &path)))?;
     let EntryKind::File(contents) = &entry.kind else {
         return Err(anyhow!("{path} is not a regular file in snapshot {name}").into());
     };

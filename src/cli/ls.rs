@@ -47,7 +47,10 @@ pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
     }
     for path in chosen.unmet() {
         problems += 1;
-        console.problem(path.as_bytes(), &snapshot::lacks(&name, path));
+        console.problem(
+            path.as_bytes(),
+            &snapshot::lacks(catalog.root(), &name, path),
+        );
     }
     console.summary(&json!({
         "type": "summary", "command": "ls", "snapshot": name.to_string(), "entries": entries, "problems": problems,

@@ -52,13 +52,20 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
 /// Refuses to restore among the files of the store, which only backups write to.
 fn check_target(arguments: &Restore) -> Result<(), String> {
     let (store, target) = (&arguments.which.stored.dest, &arguments.target);
-    match (fs::canonicalize(store), fs::canonicalize(target)) {
-        (Ok(store), Ok(place)) if place == store => Err(format!(
-            "--target={} is the store itself, which only backups write to: choose another place",
+    // The target need not be there yet.
+    let place = fs::canonicalize(target).or_else(|_| fs::canonicalize(above(target)));
+    match (fs::canonicalize(store), place) {
+        (Ok(store), Ok(place)) if place.starts_with(&store) => Err(format!(
+            "--target={} is in the store, which only backups write to: choose another place",
             target.display()
         )),
         _ => Ok(()),
     }
+}
+
+fn above(path: &Path) -> &Path {
+    let above = path.parent().filter(|above| *above != Path::new(""));
+    above.unwrap_or(Path::new("."))
 }
 
 fn overwrite(text: &str) -> Result<Overwrite, String> {
@@ -114,6 +121,10 @@ fn summarize(report: &RestoreReport, dry_run: bool, seconds: f64, console: &Cons
         }
         console.tell("nothing was written");
     } else {
+        let of_all = report.expected.filter(|all| *all > report.entries);
+        let entries = of_all.map_or(entries, |all| {
+            format!("{} of {}", report.entries, count(all, "entry"))
+        });
         console.tell_terminal(&format!(
             "restored {entries}, {bytes}, from {snapshot} in {seconds:.1} s"
         ));

@@ -86,8 +86,35 @@ fn ratio(of: u64, to: u64) -> Option<f64> {
     (to > 0).then_some(ratio)
 }
 
+/// How much smaller a store is than what it holds.
+struct Ratios {
+    /// Sources to data. None without data.
+    deduplication: Option<f64>,
+    /// Data to disk.
+    compression: Option<f64>,
+    /// Sources to disk.
+    both: Option<f64>,
+}
+
+impl Ratios {
+    /// What is on the disk counts, and not what the snapshots added: data of pruned ones may still be needed. How it was compressed is told
+    /// by those that are there.
+    fn of(report: &StatsReport) -> Self {
+        let (data, disk) = report.added;
+        let compression = ratio(data, disk);
+        let both = ratio(report.source_bytes, report.disk_bytes);
+        let deduplication = both.zip(compression);
+        Self {
+            deduplication: deduplication.map(|(both, compression)| both / compression),
+            compression,
+            both,
+        }
+    }
+}
+
 fn summary(report: &StatsReport, seconds: f64) -> Value {
     let (data, disk) = report.added;
+    let ratios = Ratios::of(report);
     let classes = |utilization: &Utilization| {
         let class = |(at, (segments, bytes)): (usize, &(u64, u64))| json!({ "from_percent": at * 100 / stats::CLASSES, "segments": segments, "disk_bytes": bytes });
         let classes: Vec<_> = utilization.classes.iter().enumerate().map(class).collect();
@@ -96,13 +123,13 @@ fn summary(report: &StatsReport, seconds: f64) -> Value {
     json!({
         "type": "summary", "command": "stats", "snapshots": report.snapshots, "entries": report.entries,
         "source_bytes": report.source_bytes, "added_data_bytes": data, "added_disk_bytes": disk,
-        "segments": report.segments, "disk_bytes": report.disk_bytes, "deduplication": ratio(report.source_bytes, data),
-        "compression": ratio(data, disk), "utilization": report.utilization.as_ref().map(classes), "problems": report.problems, "seconds": seconds,
+        "segments": report.segments, "disk_bytes": report.disk_bytes, "deduplication": ratios.deduplication,
+        "compression": ratios.compression, "utilization": report.utilization.as_ref().map(classes), "problems": report.problems, "seconds": seconds,
     })
 }
 
 fn sums(report: &StatsReport) -> Vec<String> {
-    let (data, disk) = report.added;
+    let ratios = Ratios::of(report);
     let shown = |ratio: Option<f64>| ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
     vec![
         String::new(),
@@ -116,9 +143,9 @@ fn sums(report: &StatsReport) -> Vec<String> {
         ),
         format!(
             "source to data {} (deduplication), data to disk {} (compression), both {}",
-            shown(ratio(report.source_bytes, data)),
-            shown(ratio(data, disk)),
-            shown(ratio(report.source_bytes, disk))
+            shown(ratios.deduplication),
+            shown(ratios.compression),
+            shown(ratios.both)
         ),
     ]
 }

@@ -1,5 +1,6 @@
 //! `pileus verify`.
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::anyhow;
@@ -64,7 +65,7 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
         "store_files": report.store_files, "objects": report.objects, "files": report.files,
         "problems": report.problems, "seconds": seconds,
     }));
-    point_to_cleaning(&report.damaged, console);
+    point_to_cleaning(&report.damaged, catalog.root(), console);
     tell(&report, arguments, level, sample, seconds, console);
     Ok(done_with(report.problems))
 }
@@ -109,9 +110,9 @@ fn tell(
     console.tell_terminal(problems.as_deref().unwrap_or("no damage"));
 }
 
-/// Says how what damaged segments held comes into the next snapshot. Local state does not belong to the store: which one is meant is
-/// only known to the user.
-fn point_to_cleaning(damaged: &[SegmentId], console: &Console) {
+/// Says how what damaged segments held comes into the next snapshot. Local state need not lie in the store: where it does not, only the user
+/// knows where.
+fn point_to_cleaning(damaged: &[SegmentId], store: &Path, console: &Console) {
     let Some(first) = damaged.first() else {
         return;
     };
@@ -123,8 +124,10 @@ fn point_to_cleaning(damaged: &[SegmentId], console: &Console) {
             damaged.len()
         )
     };
+    let local = super::local_state(None, store);
+    let local = local.map_or("DIR".to_owned(), |local| local.display().to_string());
     console.advise(&format!(
-        "before the next backup, so that it stores again what it still has of this: pileus clean --localdb=DIR {which}; the snapshots named stay as \
+        "before the next backup, so that it stores again what it still has of this: pileus clean --localdb={local} {which}; the snapshots named stay as \
          they are until pileus prune --remove=NAME"
     ));
 }

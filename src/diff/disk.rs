@@ -113,7 +113,11 @@ impl<'r> Disk<'r> {
         }
         if beside > 0 {
             let note = format!(
-                "{path}: {beside} names in it are left out: the snapshot has only one, and may be of that alone; --only={path} compares all"
+                "{path}: {} beside what the snapshot has of it left out; --only={path} compares all",
+                match beside {
+                    1 => "1 name is".to_owned(),
+                    _ => format!("{beside} names are"),
+                }
             );
             self.monitor.event(&Event::Note(&note));
         }

@@ -1,8 +1,11 @@
 //! What of the disk a snapshot is about.
 //!
-//! A snapshot does not say which trees it is of: the directories above them are recorded like others, only without the rest of what is in
-//! them. Everything beside a source would pass for new. So a directory that everything comes through (from the top, as long as the only
-//! thing in it is one directory) is taken for one above a source, and what stands beside that one thing is left alone, with a note.
+//! The directories above the sources are recorded like others, only without the rest of what is in them: everything beside a source would
+//! pass for new. pileus marks them in the log, so that in them only what the snapshot has is looked at. Logs of other programs have no
+//! mark: there, a directory that everything comes through (from the top, as long as the only thing in it is one directory) is taken for one
+//! above a source, and what stands beside that one thing is left alone, with a note.
+//!
+//! Where the stanza of a directory is lost, it is looked at for what is known to be in it, and no further.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,62 +13,124 @@ use crate::format::entry::EntryKind;
 use crate::format::path::EntryPath;
 use crate::metadata_log::MetadataLogReader;
 
+type Names = BTreeSet<Vec<u8>>;
+
 /// Directories in which only some names are looked at.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     /// The names at the top; all if there is nothing.
-    top: Option<BTreeSet<Vec<u8>>>,
-    /// Directories above sources, each with the one name in it.
-    above: BTreeMap<EntryPath, Vec<u8>>,
+    top: Option<Names>,
+    /// Directories above sources, each with the names in it that the snapshot has.
+    above: BTreeMap<EntryPath, Names>,
 }
 
 impl Sources {
-    /// Reads a log to see what it is about; `guess` tells whether directories above sources are looked for at all.
-    pub(super) fn of_log(log: MetadataLogReader<'_, '_>, guess: bool) -> Self {
+    /// Reads a log to see what it is about. `marked` tells whether its directories above sources are marked, `all` that not even the names
+    /// at the top are to be left out.
+    pub(super) fn of_log(log: MetadataLogReader<'_, '_>, marked: bool, all: bool) -> Self {
         let mut sources = Self::default();
-        if !guess {
+        if all {
             return sources;
         }
-        let mut top = BTreeSet::new();
-        // Directories from the top of which no second child was seen.
-        let mut single: BTreeMap<EntryPath, Option<Vec<u8>>> = BTreeMap::new();
+        let mut seen = Seen::default();
         for entry in log.flatten() {
             if entry.path.is_scan_root() {
                 return sources;
             }
-            let (parent, name) = entry.path.split();
             let is_directory = matches!(entry.kind, EntryKind::Directory);
-            if parent == b"." {
-                top.insert(name.to_vec());
-            } else {
-                let Ok(parent) = EntryPath::new(parent) else {
-                    continue;
-                };
-                let Some(child) = single.get_mut(&parent) else {
-                    continue;
-                };
-                if child.is_some() || !is_directory {
-                    single.retain(|directory, _| !directory.is_within(&parent));
-                    continue;
-                }
-                *child = Some(name.to_vec());
+            seen.lead_to(&entry.path);
+            if !marked {
+                seen.guess(&entry.path, is_directory);
             }
             if is_directory {
-                single.insert(entry.path, None);
+                seen.enter(entry.path, entry.partial);
             }
         }
-        sources.top = Some(top);
-        let only_child =
-            |(directory, child): (EntryPath, Option<Vec<u8>>)| Some((directory, child?));
-        sources.above = single.into_iter().filter_map(only_child).collect();
+        sources.top = Some(seen.top);
+        sources.above = seen.above;
+        for (directory, child) in seen.single {
+            sources
+                .above
+                .extend(child.map(|child| (directory, Names::from([child]))));
+        }
         sources
     }
 
     /// Tells whether a name in a directory belongs to what the snapshot is about.
     pub(super) fn has(&self, directory: &EntryPath, name: &[u8]) -> bool {
-        if directory.is_scan_root() {
-            return self.top.as_ref().is_none_or(|top| top.contains(name));
+        let names = if directory.is_scan_root() {
+            self.top.as_ref()
+        } else {
+            self.above.get(directory)
+        };
+        names.is_none_or(|names| names.contains(name))
+    }
+}
+
+/// What was seen of a log so far, which is in path order.
+#[derive(Debug, Default)]
+struct Seen {
+    top: Names,
+    above: BTreeMap<EntryPath, Names>,
+    /// The directories of the present path whose stanzas are there.
+    chain: Vec<EntryPath>,
+    /// Directories from the top of which no second child was seen.
+    single: BTreeMap<EntryPath, Option<Vec<u8>>>,
+}
+
+impl Seen {
+    /// Remembers the way to a path: through each directory above it whose stanza is lost, and in the first one whose stanza is there.
+    fn lead_to(&mut self, path: &EntryPath) {
+        while self.chain.pop_if(|last| !path.is_within(last)).is_some() {}
+        let mut at = path.clone();
+        loop {
+            let (parent, name) = at.split();
+            let name = name.to_vec();
+            // A path has a parent that is one too, up to the top.
+            let Some(parent) = EntryPath::new(parent)
+                .ok()
+                .filter(|parent| !parent.is_scan_root())
+            else {
+                self.top.insert(name);
+                return;
+            };
+            if self.chain.last() == Some(&parent) {
+                if let Some(names) = self.above.get_mut(&parent) {
+                    names.insert(name);
+                }
+                return;
+            }
+            self.above.entry(parent.clone()).or_default().insert(name);
+            at = parent;
         }
-        self.above.get(directory).is_none_or(|only| only == name)
+    }
+
+    fn enter(&mut self, directory: EntryPath, is_above: bool) {
+        if is_above {
+            self.above.entry(directory.clone()).or_default();
+        }
+        self.chain.push(directory);
+    }
+
+    /// Looks whether everything still comes through the directories that it came through.
+    fn guess(&mut self, path: &EntryPath, is_directory: bool) {
+        let (parent, name) = path.split();
+        let parent = EntryPath::new(parent)
+            .ok()
+            .filter(|parent| !parent.is_scan_root());
+        if let Some(parent) = parent {
+            let Some(child) = self.single.get_mut(&parent) else {
+                return;
+            };
+            if child.is_some() || !is_directory {
+                self.single
+                    .retain(|directory, _| !directory.is_within(&parent));
+                return;
+            }
+            *child = Some(name.to_vec());
+        }
+        if is_directory {
+            self.single.insert(path.clone(), None);
+        }
     }
 }

@@ -100,6 +100,12 @@ impl Database {
         self.execute("COMMIT; BEGIN IMMEDIATE")
     }
 
+    /// Returns the directory of local state.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        Path::new(&self.path).parent().unwrap_or(Path::new("."))
+    }
+
     fn execute(&self, sql: &str) -> Result<()> {
         self.sql(self.connection.execute_batch(sql))
     }

@@ -193,8 +193,8 @@ impl Plan {
             .filter(|(snapshot, _)| snapshot.unreadable.is_some());
         if let Some((snapshot, _)) = unreadable.next() {
             self.stopped = Some(format!(
-                "none was removed, since it is not known which ones snapshot {0} needs: bring its descriptor back, or give it up \
-                 with --remove={0}",
+                "none was removed, since it is not known which ones snapshot {0} needs: bring its descriptor back; only if it is lost \
+                 for good, give the snapshot up with --remove={0}",
                 snapshot.name
             ));
         } else if let (false, Some(young)) = (locked, self.waiting.first()) {

@@ -11,9 +11,11 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+
+pub use crate::age::Age;
 
 /// The period of which a rule keeps one snapshot each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,10 +74,6 @@ pub struct Rules {
     zone: TimeZone,
 }
 
-/// A length of time as people count it: months and years have different lengths, and days may have 23 or 25 hours.
-#[derive(Clone, Copy, Debug)]
-pub struct Age(Span);
-
 impl Rules {
     /// Makes rules that keep nothing yet, for days of the system's time zone.
     #[must_use]
@@ -95,53 +93,6 @@ impl Rules {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.within.is_none() && self.counts.iter().all(|(_, count)| *count == 0)
-    }
-}
-
-impl Age {
-    /// Parses ages such as `36h`, `14d`, `2w`, `6mo`, `1y` and sums of them (`1y6mo`). A lone `m` is refused: it means minutes to
-    /// some programs and months to others.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "\"{text}\" is not a length of time: write numbers with h, d, w, mo (months) or y, such as 14d or 1y6mo"
-            )
-        };
-        let mut span = Span::new();
-        let mut rest = text;
-        while !rest.is_empty() {
-            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let (number, tail) = rest.split_at(digits);
-            let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
-            let (unit, tail) = tail.split_at(letters);
-            let number: i64 = number.parse().map_err(|_| wrong())?;
-            let added = |present: i64| present.checked_add(number).ok_or_else(wrong);
-            span = match unit {
-                "h" => span.try_hours(added(span.get_hours().into())?),
-                "d" => span.try_days(added(span.get_days().into())?),
-                "w" => span.try_weeks(added(span.get_weeks().into())?),
-                "mo" => span.try_months(added(span.get_months().into())?),
-                "y" => span.try_years(added(span.get_years().into())?),
-                _ => return Err(wrong()),
-            }
-            .map_err(|_| wrong())?;
-            rest = tail;
-        }
-        if text.is_empty() {
-            return Err(wrong());
-        }
-        Ok(Self(span))
-    }
-
-    /// Returns the moment so long before `instant`; the beginning of time if that is further back than the calendar goes.
-    #[must_use]
-    pub fn before(self, instant: Timestamp) -> Timestamp {
-        self.before_in(instant, &TimeZone::system())
-    }
-
-    fn before_in(self, instant: Timestamp, zone: &TimeZone) -> Timestamp {
-        let earlier = instant.to_zoned(zone.clone()).checked_sub(self.0);
-        earlier.map_or(Timestamp::MIN, |zoned| zoned.timestamp())
     }
 }
 

@@ -7,6 +7,7 @@
 //! cannot be true. Doubted snapshots are reported, stay, and never make another one go.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -72,6 +73,11 @@ impl Survey {
                     });
                     uses.add(at, &segments);
                 }
+                Err(error) if is_closed(&error) => {
+                    return Err(
+                        error.context("nothing was pruned, since the store may not be read")
+                    );
+                }
                 Err(error) => snapshot.unreadable = Some(format!("{error:#}")),
             }
             if name.instant() > now {
@@ -95,6 +101,12 @@ impl Survey {
         let has_pin = files.is_some_and(|files| !files.pins.is_empty());
         options.pin.contains(name) || has_pin && !options.unpin.contains(name)
     }
+}
+
+/// Tells whether another user could read what this one could not.
+fn is_closed(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
+    causes.any(|cause: &io::Error| cause.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// Reads which segments a snapshot needs, from all descriptors that it has.

@@ -41,7 +41,7 @@ impl Told {
 impl Monitor for Told {
     fn event(&self, event: &Event<'_>) {
         let line = match event {
-            Event::Note(text) => (*text).to_owned(),
+            Event::Note(text) | Event::Warning(text) => (*text).to_owned(),
             Event::Problem(problem) => {
                 let subject = String::from_utf8_lossy(&problem.subject);
                 format!("! {subject}: {}", problem.reason)

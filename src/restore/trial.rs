@@ -86,6 +86,7 @@ pub(super) fn run(
     let deleted = deletion.map_or(0, Deleter::finish);
     check_found(options, &wanted, (found, lost), monitor)?;
     Ok(RestoreReport {
+        expected: None,
         snapshot: options.snapshot.clone(),
         entries: trial.entries,
         bytes: trial.bytes,

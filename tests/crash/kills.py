@@ -10,7 +10,7 @@ def count(scenario, kind="change"):
     path.unlink(missing_ok=True)
     variables = {"BETWEEN_BELOW": str(root), "BETWEEN_COUNT": str(path), "BETWEEN_KIND": kind}
     ended = workshop.run(base.command(root, scenario.arguments), base.nights, variables)
-    look.must((ended.returncode, ended.stderr) == (0, ""), f"{scenario.name}: {look.told(ended)}")
+    look.must(look.is_quiet(ended), f"{scenario.name}: {look.told(ended)}")
     return [tuple(line.split("\t")[1:]) for line in path.read_text().splitlines()]
 
 

@@ -20,7 +20,7 @@ def of_run(scenario, every):
     before = disk.Disk(root)
     variables = {"BETWEEN_BELOW": str(root), "BETWEEN_RECORD": str(record)}
     ended = workshop.run(base.command(root, scenario.arguments), base.nights, variables)
-    look.must((ended.returncode, ended.stderr) == (0, ""), f"{scenario.name}: {look.told(ended)}")
+    look.must(look.is_quiet(ended), f"{scenario.name}: {look.told(ended)}")
     dice, seen = random.Random(scenario.name), set()
     operations = list(disk.records(record))
     for number, operation in enumerate(operations, 1):

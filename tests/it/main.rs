@@ -4,6 +4,7 @@
 
 mod backup_input;
 mod backup_output;
+mod beginning;
 mod between_calls;
 mod checkpoints;
 mod choosing;

@@ -98,8 +98,8 @@ impl Database {
             None => Ok(()),
             Some(latest) => Err(OtherStore(format!(
                 "the local state belongs to another store: no snapshot of it, such as its last one, {latest}, is in {}: see that the \
-                 right disk is mounted; another store needs a --localdb of its own; only if all snapshots were removed by hand, move \
-                 localdb.sqlite away",
+                 right disk is mounted; another store needs a --localdb of its own; if this is an old copy of local state, or all snapshots were removed by \
+                 hand, move localdb.sqlite away and run pileus rebuild",
                 store.display()
             ))
             .into()),

@@ -122,7 +122,7 @@ impl Monitor for Told {
                 );
                 self.problems.lock().expect("nobody panics here").push(told);
             }
-            Event::Note(_) | Event::Progress(_) => {
+            Event::Note(_) | Event::Warning(_) | Event::Progress(_) => {
                 let left = {
                     let mut left = self.notes_left.lock().expect("nobody panics here");
                     *left = left.map(|left| left.saturating_sub(1));

@@ -1,0 +1,90 @@
+//! Lengths of time as people write them: how long something is kept, or how long ago something was.
+
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+/// A length of time as people count it: months and years have different lengths, and days may have 23 or 25 hours.
+#[derive(Clone, Copy, Debug)]
+pub struct Age(Span);
+
+impl Age {
+    /// Parses ages such as `30min`, `36h`, `14d`, `2w`, `6mo`, `1y` and sums of them (`1y6mo`). A lone `m` is refused: it means minutes to
+    /// some programs and months to others.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "\"{text}\" is not a length of time: write numbers with min, h, d, w, mo (months) or y, such as 14d or 1y6mo"
+            )
+        };
+        let mut span = Span::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, tail) = rest.split_at(digits);
+            let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
+            let (unit, tail) = tail.split_at(letters);
+            let number: i64 = number.parse().map_err(|_| wrong())?;
+            let added = |present: i64| present.checked_add(number).ok_or_else(wrong);
+            span = match unit {
+                "min" => span.try_minutes(added(span.get_minutes())?),
+                "h" => span.try_hours(added(span.get_hours().into())?),
+                "d" => span.try_days(added(span.get_days().into())?),
+                "w" => span.try_weeks(added(span.get_weeks().into())?),
+                "mo" => span.try_months(added(span.get_months().into())?),
+                "y" => span.try_years(added(span.get_years().into())?),
+                _ => return Err(wrong()),
+            }
+            .map_err(|_| wrong())?;
+            rest = tail;
+        }
+        if text.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Self(span))
+    }
+
+    /// Returns the moment so long before `instant`; the beginning of time if that is further back than the calendar goes.
+    #[must_use]
+    pub fn before(self, instant: Timestamp) -> Timestamp {
+        self.before_in(instant, &TimeZone::system())
+    }
+
+    pub(crate) fn before_in(self, instant: Timestamp, zone: &TimeZone) -> Timestamp {
+        let earlier = instant.to_zoned(zone.clone()).checked_sub(self.0);
+        earlier.map_or(Timestamp::MIN, |zoned| zoned.timestamp())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_as_people_write_them() {
+        for good in [
+            "0h", "90min", "36h", "14d", "1y6mo", "2w3d", "1d1d", "9999y",
+        ] {
+            assert!(Age::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "6m",
+            "d",
+            "1",
+            "-1d",
+            "1 d",
+            "1d2",
+            "99999999999999999999d",
+            "99999999y",
+            "é",
+        ] {
+            let error = Age::parse(bad).expect_err(bad);
+            assert!(
+                error.contains("write numbers with min, h, d, w, mo"),
+                "{error}"
+            );
+        }
+        let now: Timestamp = "2026-11-21T00:00:00Z".parse().expect("a time");
+        assert_eq!(Age(Span::new().years(15_000)).before(now), Timestamp::MIN);
+    }
+}

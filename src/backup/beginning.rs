@@ -1,0 +1,61 @@
+//! What a run that knows no snapshot says of the store that it finds: local state may be lost, or the directory may be the wrong one.
+//!
+//! Both are allowed, and cost room or tidiness only; but cron would keep them to itself for ever, so they are warnings.
+
+use std::path::Path;
+
+use crate::local::is_local_file;
+use crate::monitor::Counter;
+use crate::store::catalog::{Catalog, is_store_file};
+use crate::wording::count;
+
+/// What every file system of the ext family has at its top.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// Looks at the store in which a run begins with nothing.
+pub(super) fn look(store: &Path, local: &Path, scheme: &str, monitor: &Counter<'_>) {
+    // Whoever may only add files cannot list them, and backs up all the same.
+    let Ok(catalog) = Catalog::open(store) else {
+        return;
+    };
+    let mut snapshots = catalog.snapshots().peekable();
+    if snapshots.peek().is_none() {
+        warn_of_other_files(store, monitor);
+        return;
+    }
+    let is_own = snapshots.any(|name| name.scheme() == scheme && !name.is_checkpoint());
+    if is_own {
+        monitor.warn(&format!(
+            "there is no local state yet in {}, though {} has snapshots of this scheme: all is read and stored again; pileus rebuild \
+             would make it from them",
+            local.display(),
+            store.display()
+        ));
+    } else {
+        monitor.note("there is no local state yet: all is read and stored; to share what other snapshots have, pileus rebuild comes first");
+    }
+}
+
+/// Whoever mistypes --dest, or takes it for the source, finds segments among other files.
+fn warn_of_other_files(store: &Path, monitor: &Counter<'_>) {
+    let mut others = Vec::new();
+    for entry in std::fs::read_dir(store).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_ours = is_store_file(name.as_encoded_bytes())
+            || name
+                .to_str()
+                .is_some_and(|name| is_local_file(name) || name == LOST_AND_FOUND);
+        if !is_ours {
+            others.push(name);
+        }
+    }
+    let Some(first) = others.iter().min() else {
+        return;
+    };
+    monitor.warn(&format!(
+        "{} has {} that no store has, such as {}: see that --dest is the right directory",
+        store.display(),
+        count(others.len() as u64, "file"),
+        first.display()
+    ));
+}

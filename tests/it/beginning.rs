@@ -1,0 +1,104 @@
+//! What a backup says of the store that it finds, also to cron: lost local state, a directory that is no store, paths of another job.
+
+use std::fs;
+
+use crate::harness::{Ended, Place};
+
+fn backup(place: &Place, arguments: &[&str]) -> Ended {
+    let ended = place.run([&["backup"], arguments].concat());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""));
+    ended
+}
+
+/// Fails unless a run that went through warned of just this.
+fn assert_warns(ended: &Ended, parts: &[&str]) {
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    for part in parts {
+        assert!(ended.stderr.contains(part), "{part} in {ended:?}");
+    }
+}
+
+fn place() -> Place {
+    let place = Place::new();
+    place.write("tree/file", "contents\n");
+    place.write("other/file", "other contents\n");
+    place
+}
+
+#[test]
+fn lost_local_state_is_told_where_the_store_has_snapshots_of_the_scheme() {
+    let place = place();
+    let nightly = ["--dest=store", "--localdb=state", "--scheme=a", "tree"];
+    assert_eq!(backup(&place, &nightly).stderr, "");
+    for lose in ["rm -r state", ": >state/localdb.sqlite"] {
+        place.sh(lose);
+        let ended = backup(&place, &nightly);
+        assert_warns(&ended, &["no local state yet in state", "pileus rebuild"]);
+        assert_eq!(backup(&place, &nightly).stderr, "");
+    }
+    // Another machine may begin a series of its own.
+    let other = [
+        "--dest=store",
+        "--localdb=other-state",
+        "--scheme=b",
+        "tree",
+    ];
+    assert_eq!(backup(&place, &other).stderr, "");
+    place.sh("rm -r state");
+    place.succeed(["rebuild", "--dest=store", "--localdb=state", "--scheme=a"]);
+    assert_eq!(backup(&place, &nightly).stderr, "");
+}
+
+#[test]
+fn a_first_backup_tells_of_files_that_no_store_has() {
+    let place = place();
+    place.sh("mkdir disk; mkdir disk/lost+found");
+    assert_eq!(backup(&place, &["--dest=disk", "tree"]).stderr, "");
+    place.sh("rm -r disk/*; touch disk/letter disk/photo");
+    let ended = backup(&place, &["--dest=disk", "tree"]);
+    assert_warns(&ended, &["disk has 2 files", "such as letter", "--dest"]);
+    assert_eq!(backup(&place, &["--dest=disk", "tree"]).stderr, "");
+}
+
+#[test]
+fn paths_of_another_job_in_one_series_are_told() {
+    let place = place();
+    for scheme in [&[][..], &["--scheme=a"]] {
+        let run = |path| backup(&place, &[scheme, &["--dest=store", path]].concat());
+        assert_eq!(run("tree").stderr, "");
+        assert_warns(&run("other"), &["no path of this snapshot", "--scheme"]);
+        assert_eq!(run("other").stderr, "");
+        place.write("other/more", "more\n");
+        assert_eq!(run("other").stderr, "");
+    }
+}
+
+#[test]
+fn a_store_that_is_another_one_is_not_made() {
+    let place = place();
+    let nightly = ["--dest=disk/store", "--localdb=state", "tree"];
+    place.sh("mkdir disk");
+    backup(&place, &nightly);
+    place.sh("mv disk mounted; mkdir disk");
+    let ended = place.run([&["backup"], &nightly[..]].concat());
+    ended.assert_one_line(1, &["belongs to another store", "right disk is mounted"]);
+    assert_eq!(
+        fs::read_dir(place.join("disk")).expect("is there").count(),
+        0
+    );
+}
+
+#[test]
+fn whoever_may_only_add_files_backs_up_all_the_same() {
+    let place = place();
+    place.sh("mkdir -m 777 state; mkdir -m 733 store; touch store/letter; chmod 755 . tree");
+    let words = ["backup", "--dest=store", "--localdb=state", "tree"];
+    for _ in 0..2 {
+        let ended = Ended::of(&mut place.command_as_other(words));
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(0), ""),
+            "{ended:?}"
+        );
+    }
+}
