@@ -15,6 +15,7 @@ pub mod file_reader;
 pub mod find;
 pub mod format;
 pub mod growth;
+mod holes;
 pub mod local;
 pub mod metadata_log;
 pub mod monitor;

@@ -3,9 +3,13 @@
 //! The file is opened so that whatever took its place since the scan saw it can neither be followed (a symbolic link) nor block
 //! the run (a FIFO). No more is read than the size at opening: a file that grows without end
 //! does not hold the run. (Of a pipe, [`super::pipe`], all is read.) What was read is what is recorded, so the snapshot is true even of a file that changed meanwhile.
+//!
+//! Whole blocks of a sparse file that lie in a hole are not read ([`crate::holes`]); what is recorded is the same. A file system has told of
+//! holes where data was just written and not yet on the disk (<https://github.com/openzfs/zfs/issues/15526>), so a file that changed
+//! in the last minute is read whole.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
@@ -19,9 +23,13 @@ use crate::format::BLOCK_BYTES;
 use crate::format::checksum::{Algorithm, Hasher};
 use crate::format::entry::FileContents;
 use crate::format::object_ref::DataRef;
+use crate::holes;
 
 /// Neighbouring zero blocks become one `zero[n]` up to this size: older readers make the bytes in memory.
 const ZERO_RUN_BYTES_MAX: u64 = 16 << 20;
+
+/// For how long a file must not have changed for its holes to be believed: the kernel begins to write after 30 seconds, and looks every 5.
+const SETTLED_SECONDS: i64 = 60;
 
 /// An open regular file, with its stat from after the opening.
 pub(super) struct OpenFile {
@@ -29,11 +37,62 @@ pub(super) struct OpenFile {
     pub file: File,
     /// What `fstat` said: the attributes that belong to the contents.
     pub stat: FileStat,
+    /// How far the last hole goes that was asked for; none if holes are read like anything else.
+    hole_end: Option<u64>,
+}
+
+/// What is read into blocks.
+pub(super) trait Contents: Read {
+    /// Passes over the block at `at`, where the next byte would be read, if it is known to be null bytes; `false` if it has to be read.
+    fn skip_block(&mut self, at: u64) -> io::Result<bool>;
+}
+
+impl Read for OpenFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl Contents for OpenFile {
+    fn skip_block(&mut self, at: u64) -> io::Result<bool> {
+        let end = at.saturating_add(BLOCK_BYTES as u64);
+        let Some(known) = self.hole_end.filter(|_| end <= self.size()) else {
+            return Ok(false);
+        };
+        let hole_end = if known >= end {
+            known
+        } else {
+            holes::hole_end(&self.file, at)
+        };
+        self.hole_end = Some(hole_end);
+        let in_hole = hole_end >= end;
+        self.file
+            .seek(SeekFrom::Start(if in_hole { end } else { at }))?;
+        Ok(in_hole)
+    }
 }
 
 impl OpenFile {
+    /// Takes an open file whose holes are read.
+    pub(super) fn new(file: File, stat: FileStat) -> Self {
+        Self {
+            file,
+            stat,
+            hole_end: None,
+        }
+    }
+
+    /// Lets holes be passed over, if at the time `now`, in seconds since 1970, the file has not changed for long enough.
+    pub(super) fn skip_holes_at(&mut self, now: i64) {
+        let blocks = u64::try_from(self.stat.st_blocks).unwrap_or(u64::MAX);
+        let is_settled = now.saturating_sub(self.stat.st_ctime) >= SETTLED_SECONDS;
+        if is_settled && holes::may_have_holes(self.size(), blocks) {
+            self.hole_end = Some(0);
+        }
+    }
+
     /// Returns its size when it was opened.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         u64::try_from(self.stat.st_size).unwrap_or(0)
     }
 }
@@ -58,7 +117,7 @@ pub(super) fn open(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OpenFile, Stri
     if file_type(&stat) != SFlag::S_IFREG {
         return Err(replaced());
     }
-    Ok(OpenFile { file, stat })
+    Ok(OpenFile::new(file, stat))
 }
 
 /// Most bytes that are looked at at once: a block, and as much again for finding back into step behind a change.
@@ -142,6 +201,17 @@ impl Chunker {
         Ok(())
     }
 
+    /// Takes a block of null bytes that was passed over. The window must be empty.
+    pub(super) fn take_zero_block(&mut self, reading: &mut Reading) {
+        let bytes = BLOCK_BYTES as u64;
+        for zeros in holes::zeros(bytes) {
+            reading.hasher.update(zeros);
+        }
+        self.bytes_read += bytes;
+        reading.unread_bytes -= bytes;
+        reading.push(DataRef::Zero(bytes));
+    }
+
     /// Returns what is in the window.
     pub(super) fn window(&self) -> &[u8] {
         &self.buffer[self.window.clone()]
@@ -222,4 +292,54 @@ pub(super) fn what_changed(open: &OpenFile, read_bytes: u64) -> Option<String> {
     let times = |s: &FileStat| (s.st_mtime, s.st_mtime_nsec, s.st_ctime, s.st_ctime_nsec);
     (times(&now) != times(before))
         .then(|| "changed while it was being read: what was read is stored".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    const BLOCK: u64 = BLOCK_BYTES as u64;
+
+    /// Opens a file of four blocks and a half, of which the second alone has data.
+    fn sparse() -> OpenFile {
+        let file = tempfile::tempfile().expect("a temporary file");
+        file.set_len(4 * BLOCK + 100).expect("is lengthened");
+        file.write_all_at(&[7; 4096], BLOCK + BLOCK / 2)
+            .expect("writes");
+        let stat = fstat(&file).expect("is looked at");
+        OpenFile::new(file, stat)
+    }
+
+    /// Returns which blocks were passed over; what is not passed over is read.
+    fn skipped(open: &mut OpenFile) -> Vec<bool> {
+        let mut block = vec![0; BLOCK_BYTES];
+        let mut at = 0;
+        let mut skipped = Vec::new();
+        while at < open.size() {
+            let skips = open.skip_block(at).expect("seeks");
+            if !skips {
+                let count = fill(open, &mut block).expect("reads");
+                assert_eq!(is_zero(&block[..count]), at != BLOCK, "at {at}");
+            }
+            at += BLOCK;
+            skipped.push(skips);
+        }
+        skipped
+    }
+
+    #[test]
+    fn whole_blocks_in_holes_are_passed_over_and_all_else_is_read() {
+        let mut open = sparse();
+        open.skip_holes_at(open.stat.st_ctime + SETTLED_SECONDS);
+        assert_eq!(skipped(&mut open), [true, false, true, true, false]);
+    }
+
+    #[test]
+    fn the_holes_of_a_file_that_has_just_changed_are_read() {
+        let mut open = sparse();
+        open.skip_holes_at(open.stat.st_ctime + SETTLED_SECONDS - 1);
+        assert_eq!(skipped(&mut open), [false; 5]);
+    }
 }

@@ -23,6 +23,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::contents::Contents;
 use super::run::Interrupted;
 use crate::format::escape;
 
@@ -113,6 +114,12 @@ impl<'s> Pipe<'s> {
             }
         }
         ensure_wanted(self.stop)
+    }
+}
+
+impl Contents for Pipe<'_> {
+    fn skip_block(&mut self, _at: u64) -> io::Result<bool> {
+        Ok(false)
     }
 }
 

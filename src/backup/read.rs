@@ -145,7 +145,8 @@ impl Run<'_> {
     }
 
     fn open(&self, found: &Found<'_>) -> Result<Subject, String> {
-        let open = contents::open(found.parent, found.name)?;
+        let mut open = contents::open(found.parent, found.name)?;
+        open.skip_holes_at(self.outside.clock.now().as_second());
         // Before the reading: however long that takes, a change after this moment may go unseen.
         let racy = self.is_racy(&open.stat);
         let xattrs = describe::xattrs_of_file(&open.file);

@@ -80,7 +80,7 @@ impl Run<'_> {
 
     /// Reads a file for nothing but its checksums.
     fn checksums(&mut self, open: &mut OpenFile, wanted: Checksum) -> Result<io::Result<Read>> {
-        let mut reading = self.chunker.begin(open.bytes());
+        let mut reading = self.chunker.begin(open.size());
         let mut hasher = Hasher::new(wanted.algorithm());
         let mut bytes = 0;
         loop {

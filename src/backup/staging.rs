@@ -128,10 +128,7 @@ impl Copying<'_> {
         }
         let stat = fstat(&self.copy)?;
         Ok(Copy {
-            open: OpenFile {
-                file: self.copy,
-                stat,
-            },
+            open: OpenFile::new(self.copy, stat),
             reflink: self.reflink,
         })
     }
@@ -147,7 +144,7 @@ mod tests {
     fn open(path: &Path) -> OpenFile {
         let file = File::open(path).expect("opens");
         let stat = fstat(&file).expect("is looked at");
-        OpenFile { file, stat }
+        OpenFile::new(file, stat)
     }
 
     fn copied(staging: &Staging, original: &OpenFile) -> Copy {

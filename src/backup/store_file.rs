@@ -5,13 +5,13 @@
 //! block is decided here: zeros, known, cut into what an older version has and what it has not, or stored whole. Whether the
 //! contents are those of one moment is not known here; [`super::read`] decides.
 
-use std::io::{self, Read};
+use std::io;
 
 use anyhow::Result;
 use nix::sys::stat::FileStat;
 
 use super::block_sink::LookUp;
-use super::contents::{self, OpenFile, Reading, WINDOW_BYTES};
+use super::contents::{self, Contents, OpenFile, Reading, WINDOW_BYTES};
 use super::previous::Previous;
 use super::run::Run;
 use super::sub_file::{Cut, Span};
@@ -34,20 +34,31 @@ impl Run<'_> {
         open: &mut OpenFile,
         previous: &mut Previous,
     ) -> Result<Result<(FileContents, BlockCounts), String>> {
-        let bytes = open.bytes();
-        self.store_contents(&mut open.file, bytes, previous)
+        let bytes = open.size();
+        self.store_contents(open, bytes, previous)
     }
 
     /// Reads to the end, but no more than so many bytes, and stores the blocks. The inner error is the file's alone; the outer one
     /// ends the run.
     pub(super) fn store_contents(
         &mut self,
-        file: &mut impl Read,
+        file: &mut impl Contents,
         bytes_max: u64,
         previous: &mut Previous,
     ) -> Result<Result<(FileContents, BlockCounts), String>> {
         let mut reading = self.chunker.begin(bytes_max);
         loop {
+            if self.chunker.window().is_empty() {
+                match file.skip_block(reading.contents.size) {
+                    Ok(true) => {
+                        self.chunker.take_zero_block(&mut reading);
+                        self.pause()?;
+                        continue;
+                    }
+                    Ok(false) => {}
+                    Err(error) => return Ok(Err(contents::cannot_read(&error))),
+                }
+            }
             let filled = self.chunker.fill(file, &mut reading, BLOCK_BYTES);
             if let Err(error) = filled {
                 return Ok(Err(contents::cannot_read(&error)));
@@ -88,7 +99,7 @@ impl Run<'_> {
     /// Stores what comes next in the window, which has a block or all that is left. The inner error is the file's alone.
     fn store_next(
         &mut self,
-        file: &mut impl Read,
+        file: &mut impl Contents,
         reading: &mut Reading,
         previous: &mut Previous,
     ) -> Result<io::Result<()>> {

@@ -4,10 +4,12 @@
 - **M**, where the cost of a file counts and not that of a byte: a million files of 64 to 1,500 bytes.
 - **V**, where a little changes in something large: a 512 MiB image. It is cut from a tar of /usr/lib, so that it has the contents of a
   real disk, and therefore differs from machine to machine; what is overwritten in it, and with what, does not.
+- **S**, which is nearly all holes: one file of 200 GB with a hundred pages of data.
 
 L and M are made once and kept. A corpus gets its name by a rename when it is complete, so one that was interrupted is made again.
 """
 
+import errno
 import os
 import random
 import stat
@@ -28,6 +30,9 @@ PAGES_A_RUN = 200
 INSERT_BYTES = 1024
 INSERT_AT = 100_000_000
 
+MILLION = 1_000_000
+SPARSE_PAGES = 100
+
 
 class Missing(Exception):
     """A corpus or a program is not here and cannot be made; the text says how to get it."""
@@ -43,6 +48,8 @@ class Corpus:
     file_count: int = 0
     source_bytes: int = 0
     newest_seconds: float = 0.0
+    is_sparse: bool = False
+    """Whether nearly all of it is holes; then they are read by nobody beforehand."""
 
     def survey(self) -> "Corpus":
         """Counts what is in the tree. Not by `os.walk`, which would hold a million names."""
@@ -64,16 +71,17 @@ class Corpus:
             self.source_bytes += found.st_size
         self.newest_seconds = max(self.newest_seconds, found.st_ctime)
 
-    def wait_until_settled(self) -> None:
-        """Waits until nothing has changed for two seconds: before that a stat cache must not trust what it saw.
+    def wait_until_settled(self, seconds: float = 2.0) -> None:
+        """Waits until nothing has changed for two seconds, or as many: before that a stat cache must not trust what it saw.
 
         The change time alone decides. A modification time can be set, even to next year.
         """
-        time.sleep(min(2.0, max(0.0, self.newest_seconds + 2 - time.time())))
+        time.sleep(min(seconds, max(0.0, self.newest_seconds + seconds - time.time())))
 
     def warm(self) -> None:
         """Reads everything once, so that no contender is the one that waits for the disk. (tar does not read if it writes to /dev/null.)"""
-        must(pipeline('tar -c "$1" 2>/dev/null | cat >/dev/null', self.source))
+        tar = "tar --sparse" if self.is_sparse else "tar"
+        must(pipeline(f'{tar} -c "$1" 2>/dev/null | cat >/dev/null', self.source))
 
     def state_target_bytes(self) -> int:
         """How large local state may be: 0.6 % of the source and 200 bytes a file."""
@@ -103,9 +111,31 @@ def linux(work: Path, given: Path | None) -> Corpus:
 
 def million(work: Path) -> Corpus:
     """M: a million small files, about 4 GB on disk."""
-    if not (work / "M").exists():
-        make(work / "M", lambda part: must([sys.executable, str(TOOLS / "make_million.py"), str(part)]))
-    return Corpus("M", work / "M").survey()
+    return small_files(work, MILLION)
+
+
+def small_files(work: Path, count: int) -> Corpus:
+    """M, or a tree like it of another size."""
+    name = "M" if count == MILLION else f"M-{count}"
+    if not (work / name).exists():
+        make(work / name, lambda part: must([sys.executable, str(TOOLS / "make_million.py"), str(part), str(count)]))
+    return Corpus(name, work / name).survey()
+
+
+def sparse(work: Path, size_bytes: int) -> Corpus:
+    """S: made anew each time, which takes no time."""
+    remove(work / "S")
+    make(work / "S", lambda part: write_sparse(part / "image", size_bytes))
+    return Corpus("S", work / "S", is_sparse=True).survey()
+
+
+def write_sparse(image: Path, size_bytes: int) -> None:
+    numbers = random.Random(3)
+    with open(image, "wb") as file:
+        file.truncate(size_bytes)
+        for page in numbers.sample(range(size_bytes // PAGE_BYTES), SPARSE_PAGES):
+            file.seek(page * PAGE_BYTES)
+            file.write(numbers.randbytes(PAGE_BYTES))
 
 
 def image(work: Path) -> Corpus:
@@ -150,6 +180,33 @@ def insert(file, at: int, data: bytes) -> None:
         end = start
     file.seek(at)
     file.write(data)
+
+
+def same_sparse(source: Path, restored: Path) -> None:
+    """Fails unless two files have the same bytes, of which holes are not read."""
+    with open(source, "rb") as one, open(restored, "rb") as other:
+        sizes = [os.fstat(file.fileno()).st_size for file in (one, other)]
+        same = sizes[0] == sizes[1]
+        for start, end in [*data_of(one.fileno()), *data_of(other.fileno())]:
+            for at in range(start, end, 2**20):
+                count = min(end, at + 2**20) - at
+                same = same and os.pread(one.fileno(), count, at) == os.pread(other.fileno(), count, at)
+    if not same:
+        raise Failed(f"{restored} differs from {source}")
+
+
+def data_of(file: int):
+    """The stretches of a file that are no holes."""
+    end = 0
+    while True:
+        try:
+            start = os.lseek(file, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        end = os.lseek(file, start, os.SEEK_HOLE)
+        yield start, end
 
 
 def make(directory: Path, fill) -> None:

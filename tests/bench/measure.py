@@ -80,6 +80,8 @@ class Contender:
     """Runs after each turn, untimed."""
     grows: Path | None = None
     """The file or directory that the command adds to."""
+    accepted: tuple[int, ...] = (0,)
+    """Exit codes that are no failure."""
     has_summary: bool = False
     """Whether the last line on standard output is a JSON object."""
     environment: dict[str, str] = field(default_factory=dict)
@@ -124,7 +126,7 @@ def run_once(contender: Contender) -> Run:
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
+        if child.returncode not in contender.accepted:
             raise Failed(f"{' '.join(contender.command)} exited with {child.returncode}: {tail(errors) or tail(output)}")
         summary = json.loads(tail(output, lines=1)) if contender.has_summary else {}
     added_bytes = size_bytes(contender.grows) - before_bytes if contender.grows else None

@@ -7,6 +7,7 @@ as they are. A bench has no verdict on the whole: a missed target is a line to e
 import json
 import os
 import platform
+import subprocess
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -60,6 +61,12 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     not_measured: dict[str, str] = field(default_factory=dict)
     absent_peers: list[str] = field(default_factory=list)
+    syncs: list[dict] = field(default_factory=list)
+
+    def add_sync(self, row: str, command: str, segments: int, call: str, count: int, waited_seconds: float, seconds: float) -> None:
+        """Takes how often a command made a call, and how long all of these took of its time."""
+        sync = {"row": row, "command": command, "segments": segments, "call": call, "count": count}
+        self.syncs.append({**sync, "waited_seconds": waited_seconds, "seconds": seconds})
 
     def add_series(self, row: str, all_series: dict[str, Series]) -> None:
         self.series += [(row, series) for series in all_series.values()]
@@ -75,6 +82,8 @@ class Report:
     def text(self) -> str:
         """The tables."""
         parts = [self.head(), self.table_of_targets(), self.table_of_runs()]
+        if self.syncs:
+            parts.append(self.table_of_syncs())
         if self.absent_peers:
             parts.append(f"Peers that are not installed: {', '.join(self.absent_peers)}")
         if self.not_measured:
@@ -85,7 +94,7 @@ class Report:
         machine = self.machine
         lines = [
             f"{machine['pileus']}, {machine['date']}, {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, "
-            f"load {machine['load']:.2f}; {self.runs} runs, {self.jobs} jobs"
+            f"load {machine['load']:.2f}; {self.runs} runs, {self.jobs} jobs, store on {machine['store']}"
         ]
         for corpus in self.corpora.values():
             lines.append(f"{corpus['name']}: {corpus['entries']:,} entries, {corpus['files']:,} files, {corpus['source_bytes']:,} bytes")
@@ -119,6 +128,14 @@ class Report:
             rows.append([row, series.contender, *times, self.peak(series.peak_bytes), added])
         return aligned(rows)
 
+    def table_of_syncs(self) -> str:
+        rows = [["row", "command", "call", "count", "segments", "a segment", "waited", "of, under strace"]]
+        for sync in self.syncs:
+            each = f"{sync['count'] / sync['segments']:.2f}" if sync["segments"] else ""
+            counts = [sync["call"], str(sync["count"]), str(sync["segments"]), each]
+            rows.append([sync["row"], sync["command"], *counts, shown(sync["waited_seconds"], "s"), shown(sync["seconds"], "s")])
+        return aligned(rows)
+
     def peak(self, peak_bytes: int) -> str:
         """Peak memory, as far as it can be told."""
         below = peak_bytes <= self.floor_bytes * 1.02
@@ -135,12 +152,17 @@ class Report:
             "series": [{"row": row, **series.as_json()} for row, series in self.series],
             "not_measured": self.not_measured,
             "absent_peers": self.absent_peers,
+            "syncs": self.syncs,
         }
         path.write_text(json.dumps(raw, indent=1) + "\n")
 
 
-def machine(version: str) -> dict:
-    """What the figures depend on."""
+def version_of(pileus: Path) -> str:
+    return subprocess.run([pileus, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def machine(version: str, store: Path) -> dict:
+    """What the figures depend on; `store` is where stores are made."""
     models = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
     return {
         "pileus": version,
@@ -149,6 +171,7 @@ def machine(version: str) -> dict:
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
         "load": os.getloadavg()[0],
+        "store": subprocess.run(["stat", "-f", "-c", "%T", store], capture_output=True, text=True).stdout.strip(),
     }
 
 

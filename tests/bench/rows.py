@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 from pathlib import Path
 from typing import Callable
 
@@ -16,6 +15,9 @@ import corpora
 from measure import Contender, Failed, Series, must, remove, run_once, say, size_bytes, take_turns
 from report import IMAGE_TARGET_BYTES, PEAK_TARGET_BYTES, STORE_TARGET_BYTES, UNCHANGED_TARGET_BYTES, Report
 from setting import Setting
+from syncs import syncs
+
+HOLES_SECONDS = 61.0
 
 Row = Callable[[str, Setting, Report, int], None]
 
@@ -91,38 +93,38 @@ def image(row: str, setting: Setting, report: Report, _runs: int) -> None:
 
 
 def memory(row: str, setting: Setting, report: Report, _runs: int) -> None:
-    """Peak memory of the commands that no other row runs. One that this pileus does not have yet is passed over."""
+    """Peak memory of the commands that no other row runs."""
     setting.ensure_backup()
-    known = commands_of(setting.pileus)
-    rebuilt = setting.directory / "rebuilt"
-    with_state = f"--localdb={setting.state}"
-    store = f"--dest={setting.store}"
-    for arguments in [
-        ["list", store],
-        ["ls", "-l", store],
-        ["find", store, "README"],
-        ["export", store],
-        ["verify", store, "--level=sums"],
-        ["verify", store, "--level=objects"],
-        ["verify", store, "--level=files"],
-        ["diff", store, "latest"],
-        ["stats", store, with_state],
-        ["prune", store, with_state, "--keep-last=1", "--dry-run"],
-        ["clean", with_state, "--dry-run"],
-        ["rebuild", store, f"--localdb={rebuilt}"],
-    ]:
-        if arguments[0] not in known:
-            continue
-        name = " ".join(argument for argument in arguments if "=/" not in argument)
+    for contender in setting.looking():
         try:
-            run = run_once(Contender("pileus", [str(setting.pileus), *arguments]))
+            run = run_once(contender)
         except Failed as failure:
-            report.not_measured[f"{row}, {name}"] = str(failure)
+            report.not_measured[f"{row}, {contender.name}"] = str(failure)
             continue
-        say(f"{row}: {name} {run.seconds:.2f} s, {run.peak_bytes / 2**20:.0f} MiB")
-        report.series.append((row, Series(name, [run])))
-        report.add(row, f"peak memory, {name}", run.peak_bytes, "bytes", PEAK_TARGET_BYTES)
-    remove(rebuilt)
+        say(f"{row}: {contender.name} {run.seconds:.2f} s, {run.peak_bytes / 2**20:.0f} MiB")
+        report.series.append((row, Series(contender.name, [run])))
+        report.add(row, f"peak memory, {contender.name}", run.peak_bytes, "bytes", PEAK_TARGET_BYTES)
+
+
+def sparse(row: str, setting: Setting, report: Report, _runs: int) -> None:
+    """One file that is nearly all holes, stored and restored once, since that takes minutes.
+
+    There is no target but for memory: the limit skips holes without a checksum of their zeros, which the format wants.
+    """
+    image = setting.corpus.source / "image"
+    # Holes of a younger file are read, by right.
+    setting.corpus.wait_until_settled(HOLES_SECONDS)
+    turns = [("first", setting.limit_backup(), setting.backup(fresh=True)), ("restore", setting.limit_restore(), setting.restore())]
+    for name, limit, pileus in turns:
+        series = take_turns(f"{row}-{name}", [limit, pileus], 1)
+        report.add_series(f"{row}-{name}", series)
+        report.add(f"{row}-{name}", "time", series["pileus"].seconds, "s", None, series["limit"].seconds)
+    corpora.same_sparse(image, setting.restored() / "image")
+    say(f"{row}: what was restored is the same as the source")
+    report.add(row, "store", size_bytes(setting.store), "bytes", None, size_bytes(setting.archive))
+    disk_bytes = [path.stat().st_blocks * 512 for path in (image, setting.restored() / "image")]
+    report.add(row, "restored on disk", disk_bytes[1], "bytes", None, disk_bytes[0])
+    remove(setting.target)
 
 
 # Name of the row, corpus, codec, function. In this order, what a row makes is there for those after it.
@@ -131,6 +133,7 @@ ROWS: dict[str, tuple[str, str, Row]] = {
     "L-unchanged": ("L", "zstd", unchanged),
     "L-restore-zstd": ("L", "zstd", restore),
     "L-memory": ("L", "zstd", memory),
+    "L-syncs": ("L", "zstd", syncs),
     "L-first-bzip2": ("L", "bzip2", first),
     "L-restore-bzip2": ("L", "bzip2", restore),
     "M-first-zstd": ("M", "zstd", first),
@@ -138,6 +141,7 @@ ROWS: dict[str, tuple[str, str, Row]] = {
     "M-restore-zstd": ("M", "zstd", restore),
     "M-memory": ("M", "zstd", memory),
     "V": ("V", "zstd", image),
+    "S": ("S", "zstd", sparse),
 }
 
 
@@ -170,10 +174,3 @@ def opened_files(setting: Setting) -> int:
 def unescaped(text: bytes) -> bytes:
     r"""Undoes how strace writes a name: `\342\200\234`."""
     return text.decode("unicode_escape").encode("latin-1") if b"\\" in text else text
-
-
-def commands_of(pileus: Path) -> set[str]:
-    """The commands that this pileus has, as its help lists them."""
-    text = subprocess.run([pileus, "--help"], capture_output=True, text=True, check=True).stdout
-    listed = text.partition("Commands:\n")[2].partition("\n\n")[0]
-    return {line.split()[0] for line in listed.splitlines() if line.strip()}

@@ -10,7 +10,6 @@ asked for was measured, be the targets met or missed, with 1 when something was 
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -22,7 +21,7 @@ import corpora
 import peers
 from corpora import Missing
 from measure import Failed, floor_bytes, must, remove, say
-from report import Report, machine
+from report import Report, machine, version_of
 from rows import ROWS
 from setting import Setting
 
@@ -42,6 +41,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="threads of pileus and of the limit's codec")
     parser.add_argument("--peers", action="store_true", help="also run the other backup programs that are installed")
     parser.add_argument("--linux", type=Path, help="the tree for L: linux-source-6.1, unpacked")
+    parser.add_argument("--sparse-size", type=float, default=200, help="size of the file of S, in GB")
     parser.add_argument("--pileus", type=Path, help="the binary; without this it is built")
     parser.add_argument("--json", type=Path, help="a file for all figures")
     arguments = parser.parse_args()
@@ -65,8 +65,7 @@ class Bench:
         self.peers = peers.installed() if arguments.peers else []
         self.corpora = {}
         self.settings = {}
-        version = subprocess.run([pileus, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-        self.report = Report(machine(version), floor_bytes(), arguments.runs, arguments.jobs)
+        self.report = Report(machine(version_of(pileus), scratch), floor_bytes(), arguments.runs, arguments.jobs)
         if arguments.peers:
             self.report.absent_peers = [peer.program for peer in peers.PEERS if peer not in self.peers]
 
@@ -109,6 +108,8 @@ class Bench:
             return corpora.linux(work, self.arguments.linux)
         if name == "V":
             return corpora.image(work)
+        if name == "S":
+            return corpora.sparse(work, int(self.arguments.sparse_size * 1e9))
         free_bytes = shutil.disk_usage(self.scratch).free
         if free_bytes < M_FREE_BYTES:
             raise Missing(f"{self.scratch.parent} has {free_bytes:,} bytes free, M takes {M_FREE_BYTES:,}: give another --store")

@@ -6,6 +6,7 @@ and the same number of threads.
 """
 
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +84,8 @@ class Setting:
     def limit_backup(self) -> Contender:
         pack = CODECS[self.codec].pack.format(jobs=self.jobs)
         source = self.corpus.source
-        command = pipeline(f'tar -C "$1" -c "$2" | {pack} >"$3"', source.parent, source.name, self.archive)
+        tar = "tar --sparse" if self.corpus.is_sparse else "tar"
+        command = pipeline(f'{tar} -C "$1" -c "$2" | {pack} >"$3"', source.parent, source.name, self.archive)
         return Contender("limit", command, lambda: remove(self.archive), grows=self.archive)
 
     def limit_restore(self) -> Contender:
@@ -92,6 +94,41 @@ class Setting:
 
     def limit_unchanged(self) -> Contender:
         return Contender("limit", ["find", str(self.corpus.source), "-printf", r"%s %T@ %C@ %i\n"])
+
+    def limit_verify(self) -> Contender:
+        """Reads the store once and hashes it, as `sha1sum -c` would."""
+        return Contender("limit", pipeline('find "$1" -type f -print0 | xargs -0 sha1sum', self.store))
+
+    def looking(self) -> list[Contender]:
+        """Every command that only looks, or says what it would do. One that this pileus does not have yet is passed over."""
+        known = commands_of(self.pileus)
+        rebuilt = self.directory / "rebuilt"
+        with_state = f"--localdb={self.state}"
+        store = f"--dest={self.store}"
+        commands = [
+            ["list", store],
+            ["ls", "-l", store],
+            ["find", store, "README"],
+            ["export", store],
+            ["verify", store, "--level=sums"],
+            ["verify", store, "--level=objects"],
+            ["verify", store, "--level=files"],
+            ["diff", store, "latest"],
+            ["stats", store, with_state],
+            ["prune", store, with_state, "--keep-last=1", "--dry-run"],
+            ["clean", with_state, "--dry-run"],
+            ["rebuild", store, f"--localdb={rebuilt}"],
+        ]
+        contenders = []
+        for arguments in commands:
+            if arguments[0] in known:
+                name = " ".join(argument for argument in arguments if "=/" not in argument)
+                command = [str(self.pileus), *arguments]
+                # A directory above the source changes with whatever else is in it, which `diff` tells by 3.
+                accepted = (0, 3) if arguments[0] == "diff" else (0,)
+                clear = lambda: remove(rebuilt)
+                contenders.append(Contender(name, command, clear, clear, accepted=accepted))
+        return contenders
 
     def empty_target(self) -> None:
         remove(self.target)
@@ -109,3 +146,10 @@ class Setting:
     def clear(self) -> None:
         """Frees the space. Only what was made here is removed."""
         remove(self.directory)
+
+
+def commands_of(pileus: Path) -> set[str]:
+    """The commands that a pileus has, as its help lists them."""
+    text = subprocess.run([pileus, "--help"], capture_output=True, text=True, check=True).stdout
+    listed = text.partition("Commands:\n")[2].partition("\n\n")[0]
+    return {line.split()[0] for line in listed.splitlines() if line.strip()}

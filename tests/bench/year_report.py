@@ -1,7 +1,7 @@
 """What came of the year, as a table and as curves."""
 
-WIDTH, HEIGHT, MARGIN = 640, 360, 56
-COLOURS = ("#1b6ca8", "#c8553d", "#3d8c40", "#8a5aa8")
+import chart
+from chart import COLOURS, HEIGHT, MARGIN, WIDTH, Axis, Panel
 
 
 def mean(values: list[float]) -> float:
@@ -54,25 +54,17 @@ def svg(years: list) -> str:
     ]
     values = [value for _, line in points for point in line for value in point[1:]]
     top = max([1.1, *values]) + 0.05
-    across = lambda below: MARGIN + below * (WIDTH - 2 * MARGIN)
-    up = lambda ratio: HEIGHT - MARGIN - (ratio - 1) / (top - 1) * (HEIGHT - 2 * MARGIN)
-    text = lambda x, y, words, colour="#333": f'<text x="{x:.0f}" y="{y:.0f}" fill="{colour}">{words}</text>'
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
-    ]
+    panel = Panel(Axis(0, 1), Axis(1, top))
     for tenth in range(11):
-        parts.append(text(across(tenth / 10) - 8, HEIGHT - MARGIN + 18, f"{tenth / 10:.1f}"))
+        panel.mark_across(tenth / 10, f"{tenth / 10:.1f}")
     step = 0.1 if top < 1.8 else 0.2
     ratio = 1.0
     while ratio <= top:
-        y = up(ratio)
-        parts.append(f'<path d="M{MARGIN} {y:.1f}H{WIDTH - MARGIN}" stroke="#ddd"/>' + text(MARGIN - 30, y + 4, f"{ratio:.1f}"))
+        panel.mark_up(ratio, f"{ratio:.1f}")
         ratio += step
-    parts.append(text(MARGIN, HEIGHT - 14, "cleaned below this utilization; line: store to optimum, dashes: uploaded to no cleaning"))
+    panel.text(MARGIN, HEIGHT - 14, "cleaned below this utilization; line: store to optimum, dashes: uploaded to no cleaning")
     for (year, line), colour in zip(points, COLOURS):
-        for column, dash in ((1, ""), (2, ' stroke-dasharray="5 4"')):
-            path = "L".join(f"{across(point[0]):.1f} {up(point[column]):.1f}" for point in line)
-            parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
-        parts.append(text(WIDTH - MARGIN + 4, up(line[-1][1]) + 4, year.segment_size, colour))
-    return "\n".join([*parts, "</svg>", ""])
+        for column in (1, 2):
+            panel.curve([(point[0], point[column]) for point in line], colour, is_dashed=column == 2)
+        panel.text(WIDTH - MARGIN + 4, panel.y(line[-1][1]) + 4, year.segment_size, colour)
+    return chart.svg([panel])

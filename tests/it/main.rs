@@ -24,6 +24,7 @@ mod filters;
 mod find;
 mod fixtures;
 mod harness;
+mod holes;
 mod hooks;
 mod hostile;
 mod increments;
