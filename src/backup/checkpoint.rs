@@ -100,7 +100,10 @@ impl Run<'_> {
         let published = self.publish(log.root, &log.uses, Naming::Complete, started)?;
         let snapshot = published.name;
         match published.durable {
-            Ok(()) => self.remember(&snapshot, log.cache),
+            Ok(()) => {
+                self.remember(&snapshot, log.cache);
+                self.sink.database().leave_log();
+            }
             Err(error) => self.forget(&snapshot, &error),
         }
         Ok(self.report(Some(snapshot), false))

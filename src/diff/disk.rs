@@ -24,6 +24,7 @@ use crate::format::path::EntryPath;
 use crate::metadata_log::{EntryStream, LogError};
 use crate::monitor::{Event, Monitor};
 use crate::pattern::Pattern;
+use crate::wording::count;
 
 /// A walk over the disk.
 pub(super) struct Disk<'r> {
@@ -113,11 +114,8 @@ impl<'r> Disk<'r> {
         }
         if beside > 0 {
             let note = format!(
-                "{path}: {} beside what the snapshot has of it left out; --only={path} compares all",
-                match beside {
-                    1 => "1 name is".to_owned(),
-                    _ => format!("{beside} names are"),
-                }
+                "{path}: {} left out, since the snapshot has only a part of it; --only={path} compares all",
+                count(beside, "name")
             );
             self.monitor.event(&Event::Note(&note));
         }

@@ -297,3 +297,24 @@ fn a_damaged_descriptor_keeps_every_segment_and_ends_in_three() {
     assert_eq!(place.names_ending("store", ".tar"), segments);
     assert_eq!(snapshots(&place), names[1..]);
 }
+
+#[test]
+fn whoever_may_not_read_the_store_prunes_nothing_and_is_told_whose_it_is() {
+    if !is_root() {
+        return;
+    }
+    let place = place();
+    place.sh("chmod 755 .; chown -R 65534 store; chown 0 store/*.lbs; chmod 600 store/*.lbs");
+    let before = place.names("store");
+    for option in [
+        "--keep-last=1",
+        &format!("--remove={}", snapshots(&place)[0]),
+    ] {
+        let ended = Ended::of(&mut place.command_as_other(["prune", "--dest=store", option]));
+        ended.assert_one_line(1, &["nothing was pruned", "it belongs to root"]);
+    }
+    assert!(place.names("store").starts_with(&before[..1]));
+    assert_eq!(place.names_ending("store", ".lbs").len(), 3);
+    let segments = |names: &[String]| names.iter().filter(|name| name.contains(".tar")).count();
+    assert_eq!(segments(&place.names("store")), segments(&before));
+}

@@ -220,3 +220,17 @@ fn a_part_that_is_none_is_refused() {
         ended.assert_one_line(2, &["such as --sample=10"]);
     }
 }
+
+#[test]
+fn ratios_are_about_what_is_on_the_disk_also_after_a_prune() {
+    let place = three_nights();
+    place.succeed(["prune", "--dest=store", "--localdb=state", "--keep-last=1"]);
+    let ended = place.succeed(["stats", "--dest=store", "--json"]);
+    let summary = ended.summary();
+    let number = |key: &str| summary[key].as_f64().expect("a number");
+    let both = number("source_bytes") / number("disk_bytes");
+    let product = number("deduplication") * number("compression");
+    assert!((product - both).abs() < 0.01 * both, "{summary}");
+    // Most of what the last snapshot has was added by the others: no reason to call it small.
+    assert!(number("deduplication") < 2.0, "{summary}");
+}

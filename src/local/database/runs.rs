@@ -53,6 +53,8 @@ pub fn remember(directory: &Path, run: &RunRecord) -> Result<()> {
     }
     let lock = Lock::take_silently(directory)?;
     let database = Database::open(directory)?;
+    // The row may be lost with the power, but nothing else: what came before it is synced, and closing syncs before it writes back.
+    database.execute("COMMIT; PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE")?;
     database.add_run(run)?;
     database.commit()?;
     drop(database);

@@ -171,3 +171,39 @@ fn a_flipped_bit_anywhere_is_found_or_harmless() {
     // Only the descriptor has text that nothing depends on: its times and totals.
     assert!(unnoticed < 30, "{unnoticed} flips were not noticed");
 }
+
+/// Makes a place whose last snapshot needs a segment of metadata for the paths of the night before, and takes that away.
+fn without_older_metadata() -> Place {
+    let place = Place::new();
+    place.sh("mkdir -p top/beside top/deep/tree; for i in $(seq 300); do echo $i >top/deep/tree/$i; done; sleep 2.1");
+    let backup = ["backup", "--dest=store", "--localdb=state", "top/deep/tree"];
+    place.succeed(backup);
+    let name = |id: &str| id.split('/').next().unwrap_or_default().to_owned();
+    let root = place.sh("sed -n 's/^Root: //p' store/snapshot-*.lbs");
+    place.sh("echo new >top/deep/tree/zzz");
+    place.succeed(backup);
+    place.sh(&format!("rm store/{}.tar*", name(root.trim())));
+    place
+}
+
+#[test]
+fn a_restore_says_how_many_entries_are_known_where_metadata_are_lost() {
+    let place = without_older_metadata();
+    let ended = place.survive(["restore", "--dest=store", "--target=back"]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let told = ended.stderr.lines().last().expect("a line");
+    assert!(told.contains(" of 305 entries"), "{ended:?}");
+    assert!(told.contains("--snapshot"), "{ended:?}");
+}
+
+#[test]
+fn what_the_disk_has_is_not_called_removed_where_metadata_are_lost() {
+    let place = without_older_metadata();
+    let ended = place.survive(["diff", "--dest=store", "latest", "--root=.", "--json"]);
+    let summary = ended.summary();
+    assert_eq!(
+        (ended.code, &summary["added"], &summary["removed"]),
+        (Some(3), &0.into(), &0.into()),
+        "{ended:?}"
+    );
+}
