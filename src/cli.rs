@@ -31,6 +31,7 @@ mod restore;
 
 mod stats;
 mod verify;
+mod waiting;
 mod wording;
 
 use std::ffi::OsString;

@@ -148,6 +148,18 @@ impl Console {
         output.flush();
     }
 
+    /// Prints a note where notes are wanted, at once: it may say why nothing else is printed for an hour.
+    fn note(&self, text: &str) {
+        if self.json {
+            self.summary(&json!({ "type": "note", "message": text }));
+        } else if self.verbosity == Verbosity::Paths {
+            self.tell(text);
+        } else {
+            self.tell_terminal(text);
+        }
+        self.lock().flush();
+    }
+
     /// Prints a note to standard error, where standard output is not for people.
     pub(crate) fn note_aside(&self, text: &str) {
         let watched = self.verbosity == Verbosity::Normal && io::stderr().is_terminal();
@@ -332,11 +344,7 @@ impl Monitor for Console {
                 self.keep_error(|console| console.line(&line));
             }
             Event::Path { .. } => {}
-            Event::Note(text) if self.json => {
-                self.summary(&json!({ "type": "note", "message": text }));
-            }
-            Event::Note(text) if self.verbosity == Verbosity::Paths => self.tell(text),
-            Event::Note(text) => self.tell_terminal(text),
+            Event::Note(text) => self.note(text),
             Event::Problem(problem) => self.told(problem),
             Event::Progress(progress) => self.progress(progress),
         }

@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::Context;
 use jiff::Timestamp;
 use pileus::local::database::look;
+use pileus::local::lock::Patience;
 use pileus::monitor::{Event, Monitor};
 use pileus::prune::retention::{Age, Rules};
 use pileus::prune::{self, Fate, Plan, PruneOptions};
@@ -133,6 +134,7 @@ fn foresee(
         remove: Vec::new(),
         orphans_before: age.before(now),
         dry_run: true,
+        patience: Patience::None,
     };
     // That local state cannot be read is told by the report itself.
     let sequence = options

@@ -177,6 +177,7 @@ impl Place {
             remove: Vec::new(),
             orphans_before: "2026-11-20T12:00:00Z".parse().expect("a time"),
             dry_run: false,
+            patience: Patience::None,
         }
     }
 
