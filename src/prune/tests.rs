@@ -1,5 +1,7 @@
 //! Prunes of a made store: descriptors and files that are called segments, since a prune opens none.
 
+mod gone;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

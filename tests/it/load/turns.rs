@@ -160,7 +160,6 @@ fn every_command_that_takes_the_lock_waits_for_it_and_goes_by_what_is_there_then
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
     for (at, child) in children.into_iter().enumerate() {
         let ended = end(child);
-        // A prune that took the time at which it was started for the present would doubt what was published since.
         assert_eq!(
             (ended.code, &*ended.stderr),
             (Some(0), ""),
@@ -173,6 +172,27 @@ fn every_command_that_takes_the_lock_waits_for_it_and_goes_by_what_is_there_then
     }
     assert_eq!(descriptors(&place), 4);
     place.succeed(["verify", "--dest=store", "--level=files"]);
+}
+
+#[test]
+fn a_prune_that_waited_does_not_doubt_what_was_published_meanwhile() {
+    let place = place();
+    place.sh("head -c 3000000 /dev/urandom >tree/random");
+    place.succeed(["backup", "--dest=store", "--localdb=other", "tree"]);
+    let held = HeldRun::start(&place, &["--localdb=state", "--scheme=held", "tree"]);
+    let prune = ["prune", "--dest=store", "--localdb=state", "--keep-last=1"];
+    let prune = [&prune[..], &["--wait", "-v"]].concat();
+    let child = start_into(&place, "told", &prune);
+    until_it_waits(&place, "told");
+    // The second has the name of a later second than that in which the prune began.
+    for _ in 0..2 {
+        let other = ["backup", "--dest=store", "--localdb=other", "tree"];
+        place.succeed([&other[..], &["--scheme=meanwhile"]].concat());
+    }
+    assert_eq!(held.finish().code, Some(0));
+    let ended = end(child);
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    assert_eq!(descriptors(&place), 3);
 }
 
 #[test]
