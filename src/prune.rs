@@ -202,7 +202,8 @@ fn open_local(
     let open = || {
         Ok(Local {
             lock: Lock::take(directory, now, waiting)?,
-            database: has_database
+            // Asked again: the run that was waited for may have made it.
+            database: has(database::FILE_NAME)
                 .then(|| Database::open(directory))
                 .transpose()?,
         })

@@ -91,7 +91,7 @@ fn look(place: &Place, kept: &str) {
         &["stats"],
         &["find", "*"],
         &["ls"],
-        &["diff", kept],
+        &["diff", kept, "latest"],
     ] {
         let before = snapshots(place);
         let ended = place.run([&verb[..1], &["--dest=store"], &verb[1..]].concat());
