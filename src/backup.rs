@@ -47,14 +47,14 @@ mod unchanged;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 
 use crate::format::snapshot_name::SnapshotName;
 use crate::local::database::{self, Database};
-use crate::local::lock::Lock;
+use crate::local::lock::{Lock, Locked, Patience, Waiting};
 use crate::monitor::{Counter, Monitor};
 use crate::store::catalog::{Catalog, is_store_file, split_segment_file};
 use crate::store::dir::StoreDir;
@@ -79,6 +79,8 @@ pub struct BackupOptions {
     pub store: PathBuf,
     /// The directory of local state; `None` for the store itself.
     pub local: Option<PathBuf>,
+    /// How long to wait for a run that holds the lock of local state.
+    pub patience: Patience,
     /// What to back up.
     pub sources: Sources,
     /// What comes through a pipe and is backed up in place of sources.
@@ -158,6 +160,17 @@ pub struct BackupReport {
     pub problems: u64,
 }
 
+impl BackupReport {
+    /// Tells of a run that was told to end before it had begun.
+    #[must_use]
+    pub fn interrupted() -> Self {
+        Self {
+            interrupted: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// Makes a snapshot. An error means that there is no new snapshot (but for checkpoints); problems of single files are counted in
 /// the report.
 pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<BackupReport> {
@@ -165,8 +178,16 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
     let monitor = Counter::new(surroundings.monitor);
     let mut sources = options.sources.clone();
     check_sources(&mut sources, &monitor)?;
-    let place = Place::open(options, started)?;
-    let (store, local) = (&place.store, &place.local);
+    let place = match Place::open(options, started, &surroundings) {
+        Err(error) if error.is::<Locked>() && surroundings.stop.load(Ordering::Relaxed) => {
+            return Ok(BackupReport {
+                problems: monitor.problems(),
+                ..BackupReport::interrupted()
+            });
+        }
+        opened => opened?,
+    };
+    let (store, local, started) = (&place.store, &place.local, place.since);
     if !Path::new("/proc/self/fd").exists() {
         monitor.problem(b"/proc", "is not mounted: extended attributes of directories, links and special files are left out");
     }
@@ -223,11 +244,17 @@ struct Place {
     /// In a dry run, it need not be there.
     local: PathBuf,
     store_was_there: bool,
+    /// When the lock was taken.
+    since: Timestamp,
     _lock: Option<Lock>,
 }
 
 impl Place {
-    fn open(options: &BackupOptions, started: Timestamp) -> Result<Self> {
+    fn open(
+        options: &BackupOptions,
+        started: Timestamp,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Self> {
         let local = options.local.as_ref().unwrap_or(&options.store).clone();
         let open = if options.dry_run {
             StoreDir::open_for_dry_run
@@ -238,15 +265,21 @@ impl Place {
         let store = Arc::new(open(&options.store)?);
         // The same rules as for a store: only the last component is made.
         open(&local)?;
+        let waiting = Waiting {
+            patience: options.patience,
+            stop: Some(surroundings.stop),
+            monitor: surroundings.monitor,
+        };
         let lock = if options.dry_run {
-            Lock::take_silently(&local)?
+            Lock::take_silently(&local, started, &waiting)?
         } else {
-            Some(Lock::take(&local, started)?)
+            Some(Lock::take(&local, started, &waiting)?)
         };
         Ok(Self {
             store,
             local,
             store_was_there,
+            since: lock.as_ref().map_or(started, Lock::since),
             _lock: lock,
         })
     }

@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use crate::local::database::{self, Database};
-use crate::local::lock::Lock;
+use crate::local::lock::{Lock, Waiting};
 use crate::local::utilization::{self, Expiring};
 
 /// What a cleaning does.
@@ -27,9 +27,10 @@ pub struct CleanOptions {
 }
 
 /// Returns the segments that were marked, those first that are most worth it; in a dry run those that would be.
-pub fn run(options: &CleanOptions, now: Timestamp) -> Result<Vec<Expiring>> {
-    let (lock, database) = open(&options.local, now)?;
-    let expiring = utilization::poorly_used(&database, options.below, now.as_second())?;
+pub fn run(options: &CleanOptions, now: Timestamp, waiting: &Waiting<'_>) -> Result<Vec<Expiring>> {
+    let (lock, database) = open(&options.local, now, waiting)?;
+    let now = lock.since().as_second();
+    let expiring = utilization::poorly_used(&database, options.below, now)?;
     if !options.dry_run {
         utilization::mark(&database, &expiring)?;
     }
@@ -40,14 +41,14 @@ pub fn run(options: &CleanOptions, now: Timestamp) -> Result<Vec<Expiring>> {
 }
 
 /// Opens local state that is there, under its lock.
-fn open(directory: &Path, now: Timestamp) -> Result<(Lock, Database)> {
+fn open(directory: &Path, now: Timestamp, waiting: &Waiting<'_>) -> Result<(Lock, Database)> {
     if !has_local_state(directory) {
         bail!(
             "there is no local state in {}: name the directory of the backups' --localdb, or the store if they have none",
             directory.display()
         );
     }
-    let lock = Lock::take(directory, now)?;
+    let lock = Lock::take(directory, now, waiting)?;
     let database = Database::open(directory)?;
     Ok((lock, database))
 }

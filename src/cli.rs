@@ -31,6 +31,7 @@ mod restore;
 
 mod stats;
 mod verify;
+mod waiting;
 
 use std::ffi::OsString;
 use std::num::NonZero;

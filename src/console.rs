@@ -150,6 +150,18 @@ impl Console {
         output.flush();
     }
 
+    /// Prints a note where notes are wanted, at once: it may say why nothing else is printed for an hour.
+    fn note(&self, text: &str) {
+        if self.json {
+            self.summary(&json!({ "type": "note", "message": without_numbers(text) }));
+        } else if self.verbosity == Verbosity::Paths {
+            self.tell(text);
+        } else {
+            self.tell_terminal(text);
+        }
+        self.lock().flush();
+    }
+
     /// Prints a note to standard error, where standard output is not for people.
     pub(crate) fn note_aside(&self, text: &str) {
         let watched = self.verbosity == Verbosity::Normal && io::stderr().is_terminal();
@@ -351,11 +363,7 @@ impl Monitor for Console {
                 self.keep_error(|console| console.line(&line));
             }
             Event::Path { .. } => {}
-            Event::Note(text) if self.json => {
-                self.summary(&json!({ "type": "note", "message": without_numbers(text) }));
-            }
-            Event::Note(text) if self.verbosity == Verbosity::Paths => self.tell(text),
-            Event::Note(text) => self.tell_terminal(text),
+            Event::Note(text) => self.note(text),
             Event::Warning(text) => {
                 self.summary(&json!({ "type": "warning", "message": without_numbers(text) }));
                 self.to_stderr(NAME, text);

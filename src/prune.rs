@@ -31,7 +31,7 @@ use jiff::Timestamp;
 
 use crate::format::snapshot_name::SnapshotName;
 use crate::local::database::{self, Database};
-use crate::local::lock::{self, Lock};
+use crate::local::lock::{self, Lock, Patience, Waiting};
 use crate::monitor::{Counter, Monitor};
 use crate::store::dir::StoreDir;
 use crate::store::inventory::{Inventory, pin_file};
@@ -62,6 +62,8 @@ pub struct PruneOptions {
     pub orphans_before: Timestamp,
     /// Whether nothing is changed, local state included.
     pub dry_run: bool,
+    /// How long to wait for a run that holds the lock of local state.
+    pub patience: Patience,
 }
 
 /// What has been planned and waits to be executed.
@@ -79,7 +81,7 @@ pub struct Prune<'m> {
 struct Local {
     /// Above the lock, so that it is closed first.
     database: Option<Database>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// Which pins are to be made and removed.
@@ -104,7 +106,7 @@ pub fn foresee(
 }
 
 impl<'m> Prune<'m> {
-    /// Takes the lock and makes the plan for the moment `now`. Nothing is changed.
+    /// Takes the lock and makes the plan, for the moment `now` or that at which the lock was free. Nothing is changed.
     pub fn prepare(
         options: &PruneOptions,
         now: Timestamp,
@@ -114,8 +116,14 @@ impl<'m> Prune<'m> {
             bail!("there is no store in {}", options.store.display());
         }
         let store = Arc::new(StoreDir::open_or_create(&options.store)?);
+        let waiting = Waiting {
+            patience: options.patience,
+            stop: None,
+            monitor,
+        };
         let monitor = Counter::new(monitor);
-        let local = open_local(options, now, &monitor)?;
+        let local = open_local(options, now, &waiting, &monitor)?;
+        let now = local.as_ref().map_or(now, |local| local.lock.since());
         let inventory = Inventory::take(&options.store)?;
         let database = local.as_ref().and_then(|local| local.database.as_ref());
         let sequence = database.map(Database::snapshots).transpose()?;
@@ -176,6 +184,7 @@ impl<'m> Prune<'m> {
 fn open_local(
     options: &PruneOptions,
     now: Timestamp,
+    waiting: &Waiting<'_>,
     monitor: &Counter<'_>,
 ) -> Result<Option<Local>> {
     let directory = options.local.as_deref().unwrap_or(&options.store);
@@ -192,8 +201,9 @@ fn open_local(
     }
     let open = || {
         Ok(Local {
-            _lock: Lock::take(directory, now)?,
-            database: has_database
+            lock: Lock::take(directory, now, waiting)?,
+            // Asked again: the run that was waited for may have made it.
+            database: has(database::FILE_NAME)
                 .then(|| Database::open(directory))
                 .transpose()?,
         })

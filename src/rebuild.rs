@@ -26,7 +26,7 @@ use crate::format::descriptor::Descriptor;
 use crate::format::segment_group::SegmentGroup;
 use crate::format::snapshot_name::SnapshotName;
 use crate::local::database::{self, DAMAGED_SUFFIX, Damaged, Database};
-use crate::local::lock::Lock;
+use crate::local::lock::{Lock, Patience, Waiting};
 use crate::local::stat_cache::FinishedCache;
 use crate::monitor::{Counter, Monitor};
 use crate::snapshot;
@@ -52,6 +52,8 @@ pub struct RebuildOptions {
     pub jobs: usize,
     /// Shell command that undoes a filter which no built-in codec knows.
     pub unfilter: Option<String>,
+    /// How long to wait for a run that holds the lock of local state.
+    pub patience: Patience,
 }
 
 /// What a rebuilding did.
@@ -88,12 +90,19 @@ pub fn run(
     now: Timestamp,
     monitor: &dyn Monitor,
 ) -> Result<RebuildReport> {
+    // Before anything is made. The run that is waited for may change what there is.
+    names(&Catalog::open(&options.store)?, options)?;
+    StoreDir::open_or_create(&options.local)?;
+    let waiting = Waiting {
+        patience: options.patience,
+        stop: None,
+        monitor,
+    };
+    let lock = Lock::take(&options.local, now, &waiting)?;
     let catalog = Catalog::open(&options.store)?;
     let monitor = Counter::new(monitor);
     let names = names(&catalog, options)?;
     note_schemes(&names, &monitor);
-    StoreDir::open_or_create(&options.local)?;
-    let lock = Lock::take(&options.local, now)?;
     let mut database = cleared_database(options, &catalog, &monitor)?;
 
     let mut report = RebuildReport::default();

@@ -12,7 +12,8 @@
 //! costs its descriptors, its roots and its segments, once each, and memory is bounded whatever the store has.
 //!
 //! Damage is gathered ([`findings`]) and told at the end as a chain, from segments to snapshots; the files in it come from a second
-//! reading of the logs, which only damage makes necessary ([`reach`]). Everything undamaged is still checked.
+//! reading of the logs, which only damage makes necessary ([`reach`]). Everything undamaged is still checked. What belongs to snapshots alone
+//! that a prune removed meanwhile is not damage.
 
 mod ahead;
 mod bad_contents;
@@ -50,6 +51,7 @@ use reach::Reached;
 use sample::Drawn;
 pub use sample::Sample;
 use segments::{Listed, Segments};
+use snapshots::SnapshotSet;
 use sums::Sums;
 
 /// How much is checked.
@@ -160,10 +162,16 @@ fn read_descriptors(
                     root: descriptor.root,
                 });
             }
+            Err(_) if catalog.has_gone(name) => note_gone(name, monitor),
             Err(error) => monitor.problem(name.to_string().as_bytes(), format_args!("{error:#}")),
         }
     }
     (subjects, listed)
+}
+
+/// A prune may be under way. It removes descriptors first, so whatever is missing because of it is of a snapshot that is gone.
+fn note_gone(name: &SnapshotName, monitor: &Counter<'_>) {
+    monitor.note(&format!("{name} was removed while the store was verified"));
 }
 
 /// What the parts of a verification share.
@@ -273,8 +281,16 @@ impl Verifier<'_> {
             self.findings.segment(number).file = Some(reason);
         }
         let names: Vec<_> = self.subjects.iter().map(|s| s.name.clone()).collect();
+        let mut gone = SnapshotSet::default();
+        for (number, name) in names.iter().enumerate() {
+            if self.catalog.has_gone(name) {
+                gone.insert(number);
+                note_gone(name, self.monitor);
+            }
+        }
         self.findings.tell(&Telling {
             names: &names,
+            gone,
             segments: &self.segments,
             catalog: self.catalog,
             monitor: self.monitor,

@@ -103,7 +103,7 @@ impl<'r> BlockSink<'r> {
         self.segments.usable(&self.database, id)
     }
 
-    /// Makes sure that segments of earlier runs, which a snapshot is to refer to, are in the store still.
+    /// Makes sure that segments which a snapshot is to refer to are in the store still.
     pub(super) fn ensure_still_there(&self, sums: &[FileSum]) -> Result<()> {
         self.segments.ensure_still_there(sums)
     }

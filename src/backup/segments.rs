@@ -1,6 +1,6 @@
 //! Which segments of earlier runs this run may refer to.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,8 +16,6 @@ use crate::store::expected::segment_of_file;
 pub(super) struct Segments {
     store: Arc<StoreDir>,
     usable: HashMap<SegmentId, bool>,
-    /// Those that this run writes.
-    own: HashSet<SegmentId>,
 }
 
 impl Segments {
@@ -25,22 +23,19 @@ impl Segments {
         Self {
             store,
             usable: HashMap::new(),
-            own: HashSet::new(),
         }
     }
 
     /// Takes note of a segment that this run writes.
     pub(super) fn add_own(&mut self, id: SegmentId) {
         self.usable.insert(id, true);
-        self.own.insert(id);
     }
 
-    /// Makes sure that segments of earlier runs are in the store still, now that a snapshot is to refer to them. Where several
-    /// machines use one store, what one of them prunes is guarded by no lock of the other.
+    /// Makes sure that segments are in the store still, now that a snapshot is to refer to them. Where several machines use one store, what
+    /// one of them prunes is guarded by no lock of the other; those of this run, which no snapshot has yet, by nothing but `--orphan-age`.
     pub(super) fn ensure_still_there(&self, sums: &[FileSum]) -> Result<()> {
-        let is_own = |id| self.own.contains(&id);
         for FileSum { file, .. } in sums {
-            if !segment_of_file(Path::new(file)).is_some_and(is_own) && !self.store.has(file)? {
+            if !self.store.has(file)? {
                 bail!(
                     "{file} went from {} while this run referred to it, so there is no snapshot: something else prunes there; run it \
                      again",

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 
 use super::open;
 use crate::format::object_ref::SegmentId;
+use crate::local::lock::Waiting;
 
 /// What a marking does.
 #[derive(Clone, Debug)]
@@ -41,8 +42,12 @@ pub enum Before {
 }
 
 /// Marks the segments, and returns what was known of each; in a dry run nothing is marked.
-pub fn run(options: &LostOptions, now: Timestamp) -> Result<Vec<(SegmentId, Before)>> {
-    let (lock, database) = open(&options.local, now)?;
+pub fn run(
+    options: &LostOptions,
+    now: Timestamp,
+    waiting: &Waiting<'_>,
+) -> Result<Vec<(SegmentId, Before)>> {
+    let (lock, database) = open(&options.local, now, waiting)?;
     let mut found = Vec::new();
     for &id in &options.segments {
         let before = match database.segment(id)? {

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use super::choosing::{ChoosingArguments, RuleArguments};
 use super::hooks::HookArguments;
 use super::piping::PipingArguments;
+use super::waiting::WaitArguments;
 use crate::console::Verbosity;
 
 pub(crate) use itself::{Completions, Config, ConfigAction, Man};
@@ -167,6 +168,9 @@ pub(crate) struct Backup {
     /// Copy files that keep changing aside up to this size, 0 for never [default: 10 % of the free space]
     #[arg(long, value_name = "SIZE")]
     pub(crate) staging_size: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) wait: WaitArguments,
 
     /// Mark poorly used segments as expired first, as clean does
     #[arg(long, conflicts_with = "dry_run")]

@@ -38,10 +38,7 @@ pub(super) fn run(
     let mut result = match arguments.hooks.before(&store, &options.scheme) {
         Ok(()) => back_up(),
         // Ctrl-C reaches both: then it is not the hook that failed.
-        Err(_) if stop.load(Ordering::Relaxed) => Ok(BackupReport {
-            interrupted: true,
-            ..BackupReport::default()
-        }),
+        Err(_) if stop.load(Ordering::Relaxed) => Ok(BackupReport::interrupted()),
         Err(error) => Err(error.context("nothing was backed up").into()),
     };
     let outcome = Outcome::of(&result);

@@ -1,7 +1,7 @@
 //! `pileus backup`.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use pileus::backup::{
 use pileus::format::object_ref::SegmentId;
 use pileus::format::segment_group::SegmentGroup;
 use pileus::format::snapshot_name::check_scheme;
+use pileus::local::lock::{Patience, Waiting};
 use pileus::store::filter::{Codec, Filter};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -31,8 +32,11 @@ const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 4096..=1 << 30;
 const CHECKPOINT_BYTES_MIN: u64 = 1 << 20;
 
 pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> {
-    let options =
-        options(arguments, super::jobs(arguments.jobs.as_deref())?).map_err(Failure::Usage)?;
+    let (jobs, patience) = (
+        super::jobs(arguments.jobs.as_deref())?,
+        arguments.wait.patience()?,
+    );
+    let options = options(arguments, jobs, patience).map_err(Failure::Usage)?;
     let options = BackupOptions {
         reasons: options.dry_run && console.is_verbose(),
         ..options
@@ -48,10 +52,16 @@ pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> 
     };
     let report = around::run(arguments, &options, &stop, &remembering, || {
         if arguments.clean {
-            clean::before_backup(
-                arguments.localdb.as_ref().unwrap_or(&arguments.dest),
-                console,
-            )?;
+            let local = arguments.localdb.as_ref().unwrap_or(&arguments.dest);
+            let waiting = Waiting {
+                patience,
+                stop: Some(&stop),
+                monitor: console,
+            };
+            match clean::before_backup(local, &waiting) {
+                Err(_) if stop.load(Ordering::Relaxed) => return Ok(BackupReport::interrupted()),
+                cleaned => cleaned?,
+            }
         }
         Ok(backup::run(&options, surroundings)?)
     })?;
@@ -78,7 +88,7 @@ fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
 }
 
 /// Checks everything that can be wrong with the command line before anything is touched.
-fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
+fn options(arguments: &Backup, jobs: usize, patience: Patience) -> Result<BackupOptions, String> {
     if let Some(scheme) = &arguments.scheme {
         check_scheme(scheme).map_err(|e| e.to_string())?;
     }
@@ -94,6 +104,7 @@ fn options(arguments: &Backup, jobs: usize) -> Result<BackupOptions, String> {
     Ok(BackupOptions {
         store: arguments.dest.clone(),
         local: arguments.localdb.clone(),
+        patience,
         sources: sources(arguments, piped.is_some())?,
         piped,
         selection: arguments.choosing.selection()?,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use pileus::clean::{self, CleanOptions};
+use pileus::local::lock::Waiting;
 use pileus::local::utilization::Expiring;
 use pileus::monitor::{Event, Monitor};
 use serde_json::json;
@@ -27,7 +28,12 @@ pub(crate) fn run(arguments: &Clean, console: &Console) -> Result<u8, Failure> {
         below: below(&arguments.below).map_err(Failure::Usage)?,
         dry_run: arguments.dry_run,
     };
-    let expiring = clean::run(&options, Timestamp::now())?;
+    let waiting = Waiting {
+        patience: arguments.wait.patience()?,
+        stop: None,
+        monitor: console,
+    };
+    let expiring = clean::run(&options, Timestamp::now(), &waiting)?;
     show(&expiring, &options, console);
     let sum = |bytes: fn(&Expiring) -> u64| expiring.iter().map(bytes).sum::<u64>();
     console.summary(&json!({
@@ -39,15 +45,17 @@ pub(crate) fn run(arguments: &Clean, console: &Console) -> Result<u8, Failure> {
 }
 
 /// Cleans before a backup; the first one has nothing to clean.
-pub(crate) fn before_backup(local: &Path, console: &Console) -> Result<(), Failure> {
+pub(crate) fn before_backup(local: &Path, waiting: &Waiting<'_>) -> Result<(), Failure> {
     let options = CleanOptions {
         local: local.to_owned(),
         below: below(BELOW).map_err(Failure::Usage)?,
         dry_run: false,
     };
     if clean::has_local_state(local) {
-        let expiring = clean::run(&options, Timestamp::now())?;
-        console.event(&Event::Note(&total(&expiring, false)));
+        let expiring = clean::run(&options, Timestamp::now(), waiting)?;
+        waiting
+            .monitor
+            .event(&Event::Note(&total(&expiring, false)));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use pileus::clean::lost::{self, Before, LostOptions};
 use pileus::format::object_ref::SegmentId;
+use pileus::local::lock::Waiting;
 use pileus::store::expected::segment_of_file;
 use serde_json::{Value, json};
 
@@ -19,6 +20,7 @@ use pileus::wording::count;
 
 pub(crate) fn run(arguments: &Clean, console: &Console) -> Result<u8, Failure> {
     let begun = Instant::now();
+    let patience = arguments.wait.patience()?;
     let mut segments = BTreeSet::new();
     for name in &arguments.lost {
         let id = segment(name).ok_or_else(|| Failure::Usage(no_segment("--lost=", name)))?;
@@ -32,7 +34,12 @@ pub(crate) fn run(arguments: &Clean, console: &Console) -> Result<u8, Failure> {
         segments,
         dry_run: arguments.dry_run,
     };
-    let found = lost::run(&options, Timestamp::now())?;
+    let waiting = Waiting {
+        patience,
+        stop: None,
+        monitor: console,
+    };
+    let found = lost::run(&options, Timestamp::now(), &waiting)?;
     for (id, before) in &found {
         let (word, told) = match before {
             Before::Usable if options.dry_run => ("usable", "would be marked"),

@@ -18,6 +18,7 @@ use pileus::wording;
 
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<u8, Failure> {
     let rules = rules(arguments).map_err(Failure::Usage)?;
+    let patience = arguments.wait.patience()?;
     let now = Timestamp::now();
     let orphan_age = orphan_age(&arguments.orphan_age)
         .map_err(|e| Failure::Usage(format!("--orphan-age: {e}")))?;
@@ -32,6 +33,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<u8, Failur
         remove: names(&catalog, "--remove", &arguments.remove, now)?,
         orphans_before: orphan_age.before(now),
         dry_run: arguments.dry_run,
+        patience,
     };
     drop(catalog);
     let begun = Instant::now();

@@ -20,6 +20,7 @@ pub(crate) fn run(arguments: &Rebuild, console: &Console) -> Result<u8, Failure>
         deep: arguments.deep,
         jobs: super::jobs(arguments.jobs.as_deref())?,
         unfilter: arguments.unfilter.clone(),
+        patience: arguments.wait.patience()?,
     };
     let begun = Instant::now();
     let report = rebuild::run(&options, Timestamp::now(), console)?;

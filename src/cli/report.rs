@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::Context;
 use jiff::Timestamp;
 use pileus::local::database::look;
+use pileus::local::lock::Patience;
 use pileus::prune::retention::{Age, Rules};
 use pileus::prune::{self, Fate, Plan, PruneOptions};
 use pileus::report::{self, Foreseen, NextPrune, ReportOptions};
@@ -131,6 +132,7 @@ fn foresee(
         remove: Vec::new(),
         orphans_before: age.before(now),
         dry_run: true,
+        patience: Patience::None,
     };
     // That local state cannot be read is told by the report itself.
     let sequence = options

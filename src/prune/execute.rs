@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::plan::PlannedSegment;
-use super::{Prune, survey, sync};
+use super::{Fate, Prune, survey, sync};
 use crate::format::object_ref::SegmentId;
 use crate::store::catalog::Catalog;
 use crate::store::inventory::{Inventory, StoredFile};
@@ -36,6 +36,7 @@ impl Prune<'_> {
         if !leftovers.is_empty() {
             sync(&self.store, paths(&leftovers))?;
         }
+        self.ensure_store_is_there()?;
         removed.problems = self.monitor.problems();
         Ok(removed)
     }
@@ -50,6 +51,7 @@ impl Prune<'_> {
         if !snapshots.is_empty() {
             sync(&self.store, snapshots.iter().flat_map(|s| paths(&s.files)))?;
         }
+        self.ensure_store_is_there()?;
         let names = snapshots.iter().map(|snapshot| &snapshot.name);
         let local = self.local.as_ref();
         let Some(database) = local.and_then(|local| local.database.as_ref()) else {
@@ -78,6 +80,7 @@ impl Prune<'_> {
                 return Ok(());
             }
         };
+        self.ensure_store_is_there()?;
         self.drop_named(&mut segments, &named);
         let ids: Vec<_> = segments.iter().map(|segment| segment.id).collect();
         let local = self.local.as_ref();
@@ -91,6 +94,26 @@ impl Prune<'_> {
             removed.segments += 1;
         }
         sync(&self.store, segments.iter().flat_map(|s| paths(&s.files)))
+    }
+
+    /// Makes sure that one of the snapshots that are kept is there still. If the store was taken away (a mount that is gone leaves an empty
+    /// directory), everything would look removed, and local state must not be told so.
+    fn ensure_store_is_there(&self) -> Result<()> {
+        let is_kept = |fate: &Fate| matches!(fate, Fate::Kept(_));
+        let mut kept = self.plan.snapshots.iter().filter(|s| is_kept(&s.fate));
+        let Some(first) = kept.next() else {
+            return Ok(());
+        };
+        for snapshot in std::iter::once(first).chain(kept) {
+            if self.store.has_snapshot(&snapshot.name)? {
+                return Ok(());
+            }
+        }
+        bail!(
+            "no snapshot that is kept, such as {}, is in {} any more: see that the disk is mounted, and prune again",
+            first.name,
+            self.store.path().display()
+        )
     }
 
     /// Takes out what a snapshot needs that appeared after the plan was made.

@@ -1,5 +1,6 @@
 //! Prunes of a made store: descriptors and files that are called segments, since a prune opens none.
 
+mod gone;
 mod kept;
 
 use std::collections::BTreeSet;
@@ -179,6 +180,7 @@ impl Place {
             remove: Vec::new(),
             orphans_before: "2026-11-20T12:00:00Z".parse().expect("a time"),
             dry_run: false,
+            patience: Patience::None,
         }
     }
 

@@ -50,22 +50,39 @@ impl Catalog {
             meta_files: HashMap::new(),
             pinned: HashSet::new(),
         };
+        let changed_lately = is_changed_lately(root);
+        catalog.list(Self::add)?;
+        if changed_lately {
+            // A backup may be under way. A list that is made meanwhile may have its descriptor, which came last, and lack a segment that
+            // came before; in a second list every segment of the descriptors of the first one is to be found.
+            catalog.list(|catalog, name, path| {
+                if split_segment_file(name).is_some() {
+                    catalog.add(name, path);
+                }
+            })?;
+        }
+        Ok(catalog)
+    }
+
+    /// Hands every name in the store's directories over to `take`.
+    fn list(&mut self, take: impl Fn(&mut Self, &str, &Path)) -> Result<()> {
+        let root = self.root.clone();
         let is_of_store = |entry: &walkdir::DirEntry| {
             let name = entry.file_name().to_str().unwrap_or_default();
             let is_below = entry.depth() > 0 && entry.file_type().is_dir();
             !is_below || entry.depth() == 1 && is_split_directory(name)
         };
-        for entry in WalkDir::new(root)
+        for entry in WalkDir::new(&root)
             .max_depth(2)
             .into_iter()
             .filter_entry(is_of_store)
         {
-            let entry = entry.map_err(|error| cannot_list(root, error))?;
+            let entry = entry.map_err(|error| cannot_list(&root, error))?;
             if let Some(name) = entry.file_name().to_str().filter(|_| entry.depth() > 0) {
-                catalog.add(name, entry.path());
+                take(self, name, entry.path());
             }
         }
-        Ok(catalog)
+        Ok(())
     }
 
     fn add(&mut self, name: &str, path: &Path) {
@@ -103,6 +120,14 @@ impl Catalog {
     #[must_use]
     pub fn has_snapshot(&self, snapshot: &SnapshotName) -> bool {
         self.descriptors.contains_key(snapshot)
+    }
+
+    /// Tells whether a snapshot that somebody has seen in the store is gone from it by now, as when a prune is under way.
+    #[must_use]
+    pub fn has_gone(&self, snapshot: &SnapshotName) -> bool {
+        let file = self.descriptors.get(snapshot);
+        let found = file.map(|file| fs::symlink_metadata(self.root.join(file)));
+        found.is_none_or(|found| found.is_err_and(|error| error.kind() == ErrorKind::NotFound))
     }
 
     /// Reads and parses the descriptor of a snapshot that is listed here.
@@ -239,6 +264,14 @@ pub fn ensure_not_renamed(
         );
     }
     Ok(())
+}
+
+/// Tells whether names in a directory may be changing now. The clock of a file server may be a minute off.
+fn is_changed_lately(directory: &Path) -> bool {
+    let changed = fs::metadata(directory).and_then(|found| found.modified());
+    let age = changed.map(|changed| SystemTime::now().duration_since(changed));
+    // A time to come is no reason to trust the list.
+    !age.is_ok_and(|age| age.is_ok_and(|age| age.as_secs() > 60))
 }
 
 /// Names the directory that cannot be listed, and the reason once.

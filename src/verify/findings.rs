@@ -186,10 +186,11 @@ impl Findings {
         let Self {
             mut spool,
             findings,
-            segments,
+            mut segments,
             needed,
             ..
         } = self;
+        segments.retain(|number, _| !telling.is_moot(*number));
         let damaged = segments.keys().map(|number| telling.segments.id(*number));
         let damaged = damaged.collect();
         let needed = |number| needed.get(&number).copied().unwrap_or(0);
@@ -217,7 +218,9 @@ impl Findings {
             {
                 telling.segment(number, &damage, needed(number));
             }
-            telling.line(&line, &spool)?;
+            if !telling.is_moot(line.segment) {
+                telling.line(&line, &spool)?;
+            }
         }
         for (number, damage) in segments {
             telling.segment(number, &damage, needed(number));
@@ -239,12 +242,20 @@ fn key(parts: &[&[u8]]) -> [u8; 16] {
 /// What telling needs besides the findings.
 pub(super) struct Telling<'t> {
     pub(super) names: &'t [SnapshotName],
+    /// Snapshots that were removed meanwhile: of what only they need, nothing is damage.
+    pub(super) gone: SnapshotSet,
     pub(super) segments: &'t Segments,
     pub(super) catalog: &'t Catalog,
     pub(super) monitor: &'t Counter<'t>,
 }
 
 impl Telling<'_> {
+    /// Tells whether a segment is one that only snapshots need which are gone.
+    fn is_moot(&self, number: u32) -> bool {
+        let listed_by = (number != NO_SEGMENT).then(|| self.segments.listed_by(number));
+        listed_by.is_some_and(|listed| !listed.is_empty() && listed.without(&self.gone).is_empty())
+    }
+
     fn names(&self, snapshots: &SnapshotSet) -> Vec<SnapshotName> {
         let names = snapshots.iter().filter_map(|at| self.names.get(at));
         names.cloned().collect()
@@ -252,7 +263,7 @@ impl Telling<'_> {
 
     fn segment(&self, number: u32, damage: &SegmentDamage, needed: u64) {
         let id = self.segments.id(number);
-        let snapshots = self.segments.listed_by(number);
+        let snapshots = &self.segments.listed_by(number).without(&self.gone);
         let reach = Reach {
             segment: Some(id),
             snapshots: self.names(snapshots),
@@ -272,7 +283,10 @@ impl Telling<'_> {
         let subject = spool.sized(line.text)?;
         let reason = spool.sized(line.text + 4 + subject.len() as u64)?;
         let mut reason = String::from_utf8_lossy(&reason).into_owned();
-        let snapshots = SnapshotSet::decode(&spool.sized(line.snapshots)?);
+        let snapshots = SnapshotSet::decode(&spool.sized(line.snapshots)?).without(&self.gone);
+        if line.kind != OBJECT && snapshots.is_empty() {
+            return Ok(());
+        }
         let told = snapshots.told(self.names);
         let segment = (line.segment != NO_SEGMENT).then(|| self.segments.id(line.segment));
         match line.kind {

@@ -35,6 +35,10 @@ impl SnapshotSet {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+
     /// Returns the numbers, the smallest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
         let bits = |word: u64| (0..64).filter(move |bit| word & 1 << bit != 0);

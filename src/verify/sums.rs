@@ -54,6 +54,8 @@ impl<'c> Sums<'c> {
     ) {
         let expected = match expected::files(self.catalog, name, descriptor) {
             Ok(expected) => expected,
+            // A prune removes them behind the descriptor.
+            Err(_) if self.catalog.has_gone(name) => return,
             Err(error) => {
                 let reason = format_args!("its sums cannot be used: {error:#}");
                 monitor.problem(name.to_string().as_bytes(), reason);

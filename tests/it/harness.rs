@@ -254,8 +254,6 @@ pub struct HeldRun {
 impl HeldRun {
     /// Starts a backup into `store` with further arguments, and returns once it waits.
     pub fn start(place: &Place, arguments: &[&str]) -> Self {
-        place.sh("mkfifo gate");
-        let fifo = place.join("gate");
         let mut command = place.command([
             "backup",
             "--dest=store",
@@ -265,6 +263,13 @@ impl HeldRun {
             "--jobs=1",
         ]);
         command.args(arguments);
+        Self::of(place, &mut command)
+    }
+
+    /// Starts any run one of whose programs opens the FIFO `gate` for reading, and returns once it waits there.
+    pub fn of(place: &Place, command: &mut Command) -> Self {
+        place.sh("mkfifo gate");
+        let fifo = place.join("gate");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("pileus starts");
         let mut open = OpenOptions::new();

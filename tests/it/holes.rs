@@ -42,6 +42,7 @@ fn back_up_in(seconds: u64, place: &Place, store: &Path) {
     let options = BackupOptions {
         store: store.to_owned(),
         local: None,
+        patience: pileus::local::lock::Patience::None,
         sources,
         piped: None,
         selection: Selection::default(),

@@ -29,6 +29,7 @@ mod hooks;
 mod hostile;
 mod increments;
 mod json_schema;
+mod load;
 mod local_state;
 mod long_paths;
 mod look_inside;

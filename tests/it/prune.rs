@@ -1,7 +1,10 @@
 //! `pileus prune` as users run it.
 
+mod machines;
 mod nights;
 mod sequences;
+mod surroundings;
+mod world;
 
 use std::fs;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Stored;
+use crate::cli::waiting::WaitArguments;
 
 /// Check a store without changing it
 #[derive(Debug, Args)]
@@ -106,6 +107,9 @@ pub(crate) struct Prune {
     /// Print what would be done, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) wait: WaitArguments,
 }
 
 /// Let the next backup write again what is live in poorly used segments
@@ -131,6 +135,9 @@ pub(crate) struct Clean {
     /// Print what would be marked, and mark nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) wait: WaitArguments,
 }
 
 /// Make local state anew from what the store has
@@ -160,4 +167,7 @@ pub(crate) struct Rebuild {
     /// Undo a filter that is not built in with this shell command, such as "gpg -d"
     #[arg(long, value_name = "COMMAND")]
     pub(crate) unfilter: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) wait: WaitArguments,
 }

@@ -279,6 +279,12 @@ fn takes_value(argument: &Arg) -> bool {
     matches!(argument.get_action(), ArgAction::Set | ArgAction::Append)
 }
 
+/// Tells whether an option may stand without a value, as a switch does.
+fn may_be_a_switch(argument: &Arg) -> bool {
+    let values = argument.get_num_args();
+    !takes_value(argument) || values.is_some_and(|values| values.min_values() == 0)
+}
+
 fn from_file(argument: &Arg, long: &str, setting: &Setting) -> Result<Vec<Configured>, String> {
     let place = &setting.place;
     let option = |argument: String| Configured {
@@ -286,11 +292,11 @@ fn from_file(argument: &Arg, long: &str, setting: &Setting) -> Result<Vec<Config
         source: place.clone(),
     };
     match (&setting.value, takes_value(argument)) {
-        (Value::Switch(false), false) => Ok(Vec::new()),
-        (Value::Switch(true), false) => Ok(vec![option(format!("--{long}"))]),
-        (Value::Switch(_), true) => {
-            Err(format!("{place}: {long} takes a value, not true or false"))
+        (Value::Switch(false), _) if may_be_a_switch(argument) => Ok(Vec::new()),
+        (Value::Switch(true), _) if may_be_a_switch(argument) => {
+            Ok(vec![option(format!("--{long}"))])
         }
+        (Value::Switch(_), _) => Err(format!("{place}: {long} takes a value, not true or false")),
         (Value::Texts(_), false) => {
             Err(format!("{place}: {long} takes true or false, not a value"))
         }
@@ -313,18 +319,23 @@ fn from_environment(
     value: &OsStr,
 ) -> Result<Option<Configured>, String> {
     let source = format!("environment, {variable}");
-    if takes_value(argument) {
+    let switch = match value.to_str() {
+        Some("1" | "true" | "yes" | "on") => Some(true),
+        Some("" | "0" | "false" | "no" | "off") => Some(false),
+        _ => None,
+    };
+    if takes_value(argument) && !(may_be_a_switch(argument) && switch.is_some()) {
         let name = OsString::from(format!("--{long}"));
         let argument = [name.as_os_str(), value].join(OsStr::new("="));
         return Ok(Some(Configured { argument, source }));
     }
-    match value.to_str() {
-        Some("1" | "true" | "yes" | "on") => Ok(Some(Configured {
+    match switch {
+        Some(true) => Ok(Some(Configured {
             argument: format!("--{long}").into(),
             source,
         })),
-        Some("" | "0" | "false" | "no" | "off") => Ok(None),
-        _ => Err(format!(
+        Some(false) => Ok(None),
+        None => Err(format!(
             "{variable} is neither true nor false: write 1 or 0"
         )),
     }

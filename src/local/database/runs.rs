@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+use jiff::Timestamp;
 use rusqlite::{Row, params};
 
 use super::{Database, FILE_NAME};
@@ -51,7 +52,8 @@ pub fn remember(directory: &Path, run: &RunRecord) -> Result<()> {
         );
         return Ok(());
     }
-    let lock = Lock::take_silently(directory)?;
+    // Without waiting: the next run may take hours, and this one is over.
+    let lock = Lock::try_take_silently(directory, Timestamp::now())?;
     let database = Database::open(directory)?;
     // The row may be lost with the power, but nothing else: what came before it is synced, and closing syncs before it writes back.
     database.execute("COMMIT; PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE")?;

@@ -114,6 +114,7 @@ impl Night {
         BackupOptions {
             store: self.path("store"),
             local: Some(self.path("state")),
+            patience: pileus::local::lock::Patience::None,
             sources: Sources::parse(&[self.path("file")], &[]).expect("is a path"),
             piped: None,
             selection: Selection::default(),

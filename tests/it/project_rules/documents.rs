@@ -77,8 +77,10 @@ fn options(place: &Place, command: &str) -> BTreeSet<String> {
         .lines()
         .map(str::trim_start)
         .filter(|line| line.starts_with('-'));
-    let options =
-        lines.filter_map(|line| line.split([' ', ',', '=']).find(|w| w.starts_with("--")));
+    let options = lines.filter_map(|line| {
+        line.split([' ', ',', '=', '['])
+            .find(|w| w.starts_with("--"))
+    });
     options.map(ToOwned::to_owned).collect()
 }
 

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use pileus::format::object_ref::SegmentId;
 use pileus::local::database::Database;
 
-use super::sequences::{Step, World};
+use super::sequences::Step;
+use super::world::World;
 
 const NIGHTS: u64 = 60;
 const KEPT: usize = 3;
