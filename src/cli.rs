@@ -20,6 +20,7 @@ mod lost;
 mod ls;
 mod man;
 mod metrics;
+mod mistakes;
 mod outcome;
 mod piping;
 mod prune;
@@ -28,7 +29,6 @@ mod remembering;
 mod replacing;
 mod report;
 mod restore;
-
 mod stats;
 mod verify;
 mod waiting;
@@ -40,7 +40,6 @@ use std::process::ExitCode;
 use std::thread;
 
 use clap::Parser;
-use clap::error::ErrorKind;
 use jiff::Timestamp;
 use pileus::format::descriptor::Descriptor;
 use pileus::format::path::EntryPath;
@@ -108,13 +107,13 @@ pub(crate) fn main() -> ExitCode {
     let expanded = match config::expand(given) {
         Ok(expanded) => expanded,
         Err(text) => {
-            unparsed(&std::env::args_os().collect::<Vec<_>>()).error(&text);
+            mistakes::unparsed(&std::env::args_os().collect::<Vec<_>>()).error(&text);
             return ExitCode::from(USAGE);
         }
     };
     let arguments = match Arguments::try_parse_from(&expanded.line) {
         Ok(arguments) => arguments,
-        Err(error) => return ExitCode::from(answer(&error, &expanded)),
+        Err(error) => return ExitCode::from(mistakes::answer(&error, &expanded)),
     };
     let console = Console::new(arguments.verbosity(), arguments.json);
     match arguments.progress.as_str() {
@@ -229,7 +228,7 @@ fn choose(which: &Which, catalog: &Catalog) -> anyhow::Result<SnapshotName> {
 /// Finds the snapshot that was asked for and makes sure that something of it can be read.
 fn open_snapshot(which: &Which, catalog: &Catalog) -> anyhow::Result<(SnapshotName, Descriptor)> {
     let name = choose(which, catalog)?;
-    let descriptor = snapshot::open(catalog, &name, None)?;
+    let descriptor = snapshot::open_chosen(catalog, &name, None)?;
     catalog.ensure_readable(&descriptor.segments, which.stored.unfilter.as_deref())?;
     Ok((name, descriptor))
 }
@@ -241,67 +240,4 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .downcast_ref::<std::io::Error>()
             .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
     })
-}
-
-/// Makes a console for a command line that does not parse; JSON is printed if it looks as if it had been asked for.
-fn unparsed(typed: &[OsString]) -> Console {
-    let json = typed
-        .iter()
-        .take_while(|argument| *argument != "--")
-        .any(|argument| argument == "--json");
-    Console::new(crate::console::Verbosity::Normal, json)
-}
-
-/// Answers a command line that does not parse: help as it is, a mistake in one line.
-fn answer(error: &clap::Error, expanded: &config::Expanded) -> u8 {
-    if matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp
-            | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-    ) {
-        // A closed standard output is the only way this fails, and then nobody is listening.
-        drop(error.print());
-        let asked = error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-        return if asked { DONE } else { USAGE };
-    }
-    let text = error.render().to_string();
-    let told = text
-        .split("\n\n")
-        .filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more information"));
-    let words = told
-        .flat_map(str::split_whitespace)
-        .collect::<Vec<_>>()
-        .join(" ");
-    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
-    let command = usage.map_or("pileus", |usage| {
-        if usage.starts_with("pileus <") {
-            "pileus"
-        } else {
-            usage
-        }
-    });
-    let command = command
-        .split_whitespace()
-        .take_while(|w| !w.starts_with(['-', '<', '[']))
-        .collect::<Vec<_>>()
-        .join(" ");
-    let message = words
-        .strip_prefix("error: ")
-        .unwrap_or(&words)
-        .replace(" tip: ", "; ");
-    let missing = message.strip_prefix("the following required arguments were not provided: ");
-    let message = missing.map_or(message.clone(), |missing| {
-        let missing = missing.replace(" <", "=").replace(['<', '>'], "");
-        format!("{missing} is missing")
-    });
-    let message = if command == "pileus clean" && message.contains("'--dest'") {
-        "clean works on local state, not on a store: write --localdb=DIR instead of --dest"
-            .to_owned()
-    } else {
-        message
-    };
-    let told = format!("{message} (see: {command} --help)");
-    unparsed(&expanded.line).error(&expanded.blame(&told));
-    USAGE
 }

@@ -113,7 +113,7 @@ pub fn run(
     let catalog = Catalog::open(&options.store)?;
     let unfilter = options.unfilter.as_deref();
     let open = |name: &SnapshotName| -> Result<Descriptor> {
-        let descriptor = snapshot::open(&catalog, name, None)?;
+        let descriptor = snapshot::open_chosen(&catalog, name, None)?;
         catalog.ensure_readable(&descriptor.segments, unfilter)?;
         Ok(descriptor)
     };

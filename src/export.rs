@@ -66,7 +66,7 @@ pub fn run(
     out: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<ExportReport> {
     let catalog = Catalog::open(&options.store)?;
-    let descriptor = snapshot::open(&catalog, &options.snapshot, None)?;
+    let descriptor = snapshot::open_chosen(&catalog, &options.snapshot, None)?;
     let unfilter = options.unfilter.as_deref();
     catalog.ensure_readable(&descriptor.segments, unfilter)?;
     let mut objects = ObjectCache::new(&catalog, unfilter)?;

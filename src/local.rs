@@ -44,7 +44,7 @@ fn cannot_open(error: io::Error, path: &Path) -> anyhow::Error {
     );
     match path.parent().filter(|_| is_closed) {
         Some(directory) => error.context(format!(
-            "no local state can be kept in {}: name a directory for it with --localdb",
+            "no local state can be kept in {}: name another directory for it with --localdb",
             directory.display()
         )),
         None => error,

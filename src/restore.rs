@@ -121,7 +121,7 @@ pub struct RestoreReport {
 /// Restores a snapshot. An error means that the restore did not go through; problems of single entries are counted in the report.
 pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreReport> {
     let catalog = Catalog::open(&options.store)?;
-    let descriptor = snapshot::open(
+    let descriptor = snapshot::open_chosen(
         &catalog,
         &options.snapshot,
         options.verify_signature.as_deref(),

@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use crate::age::Age;
+use crate::format::FormatError;
 use crate::format::descriptor::Descriptor;
 use crate::format::path::EntryPath;
 use crate::format::snapshot_name::SnapshotName;
@@ -95,6 +96,24 @@ pub fn open(
             .with_context(|| format!("the signature of snapshot {name} is not good"))?;
     }
     Ok(descriptor)
+}
+
+/// Reads the descriptor of a snapshot without which there is nothing to do; where it is damaged, the error points to the others.
+pub fn open_chosen(
+    catalog: &Catalog,
+    name: &SnapshotName,
+    verify_signature: Option<&str>,
+) -> Result<Descriptor> {
+    open(catalog, name, verify_signature).map_err(|error| {
+        if error
+            .chain()
+            .any(|cause| cause.downcast_ref::<FormatError>().is_some())
+        {
+            anyhow!("{error:#}; choose another snapshot (pileus list names them)")
+        } else {
+            error
+        }
+    })
 }
 
 /// Says behind a path that a snapshot does not have it, and how to find those that do.

@@ -89,7 +89,7 @@ impl Run<'_> {
                 ..self.report(None, false)
             });
         }
-        self.warn_of_other_sources();
+        self.warn_of_other_sources()?;
         let log = self.log.finish(&self.pool)?;
         self.complete_segments()?;
         if self.options.dry_run {
@@ -110,17 +110,20 @@ impl Run<'_> {
     }
 
     /// Two jobs that forget their schemes would be one series, of which prune keeps the later snapshot of each night.
-    fn warn_of_other_sources(&self) {
-        if self.log.has_old() && !self.shares_paths && self.options.piped.is_none() {
-            let series = match self.options.scheme.as_str() {
-                "" => "without a scheme".to_owned(),
-                scheme => format!("of scheme {scheme}"),
-            };
-            self.outside.monitor.warn(&format!(
-                "no path of this snapshot is in the last one {series}: other PATHs need a --scheme of their own, since prune takes all \
-                 snapshots {series} for one series"
-            ));
+    fn warn_of_other_sources(&mut self) -> Result<()> {
+        let shares = self.shares_paths || self.options.piped.is_some();
+        if shares || !self.log.knows_last() || !self.log.lacks_old()? {
+            return Ok(());
         }
+        let series = match self.options.scheme.as_str() {
+            "" => "without a scheme".to_owned(),
+            scheme => format!("of scheme {scheme}"),
+        };
+        self.outside.monitor.warn(&format!(
+            "no path of this snapshot is in the last one {series}: other PATHs need a --scheme of their own, since prune takes all \
+             snapshots {series} for one series"
+        ));
+        Ok(())
     }
 
     /// Publishes all segments and tells the database. That of the log has to be closed.

@@ -46,9 +46,15 @@ impl Sources {
         };
         let absolute = first.is_absolute();
         if let Some(other) = all.find(|p| p.is_absolute() != absolute) {
-            let (one, two) = (first.display(), other.display());
+            let (whole, relative) = if absolute {
+                (first, other)
+            } else {
+                (other, first)
+            };
             return Err(format!(
-                "\"{one}\" and \"{two}\" are an absolute and a relative path: use one kind for all PATHs"
+                "\"{}\" is an absolute path and \"{}\" a relative one: use one kind for all PATHs",
+                whole.display(),
+                relative.display()
             ));
         }
         let named = paths.iter().map(|path| Source::parse(path, false));
@@ -148,7 +154,11 @@ mod tests {
         for (paths, answer) in [
             (&[][..], "name at least one PATH"),
             (&["/usr", "etc"], "use one kind for all PATHs"),
-            (&["../x"], "write ../x without it"),
+            (
+                &["etc", "/usr"],
+                "\"/usr\" is an absolute path and \"etc\" a relative one",
+            ),
+            (&["../x"], "write \"../x\" without it"),
             (&[""], "use . for the working directory"),
         ] {
             let error = parse(paths).expect_err("is wrong");

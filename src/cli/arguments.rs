@@ -214,7 +214,7 @@ pub(crate) struct Which {
     #[command(flatten)]
     pub(crate) stored: Stored,
 
-    /// latest, a name, the beginning of one, or @TIME: @2026-11-01, @2026-11-01T12:00, @3d
+    /// latest, a name, the beginning of one, or @TIME (local time): @2026-11-01, @2026-11-01T12:00, @3d
     #[arg(long, value_name = "S", default_value = "latest")]
     pub(crate) snapshot: String,
 }

@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> 
                 stop: Some(&stop),
                 monitor: console,
             };
-            match clean::before_backup(local, &waiting) {
+            match clean::before_backup(local, &waiting, console) {
                 Err(_) if stop.load(Ordering::Relaxed) => return Ok(BackupReport::interrupted()),
                 cleaned => cleaned?,
             }
@@ -90,7 +90,7 @@ fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
 /// Checks everything that can be wrong with the command line before anything is touched.
 fn options(arguments: &Backup, jobs: usize, patience: Patience) -> Result<BackupOptions, String> {
     if let Some(scheme) = &arguments.scheme {
-        check_scheme(scheme).map_err(|e| e.to_string())?;
+        check_scheme(scheme).map_err(|e| format!("--scheme: {e}"))?;
     }
     let segment_bytes =
         size::parse(&arguments.segment_size).map_err(|e| format!("--segment-size: {e}"))?;

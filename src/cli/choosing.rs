@@ -197,7 +197,14 @@ impl ChoosingArguments {
         }
         let sources = Sources::parse(paths, &listed)?;
         match &self.as_path {
-            Some(path) => sources.recorded_as(path),
+            Some(path) => {
+                let recorded = sources.recorded_as(path);
+                // Some of what may be wrong with it names the option already.
+                recorded.map_err(|e| match e.strip_prefix("--as-path ") {
+                    Some(_) => e,
+                    None => format!("--as-path: {e}"),
+                })
+            }
             None => Ok(sources),
         }
     }

@@ -45,7 +45,11 @@ pub(crate) fn run(arguments: &Clean, console: &Console) -> Result<u8, Failure> {
 }
 
 /// Cleans before a backup; the first one has nothing to clean.
-pub(crate) fn before_backup(local: &Path, waiting: &Waiting<'_>) -> Result<(), Failure> {
+pub(crate) fn before_backup(
+    local: &Path,
+    waiting: &Waiting<'_>,
+    console: &Console,
+) -> Result<(), Failure> {
     let options = CleanOptions {
         local: local.to_owned(),
         below: below(BELOW).map_err(Failure::Usage)?,
@@ -53,9 +57,10 @@ pub(crate) fn before_backup(local: &Path, waiting: &Waiting<'_>) -> Result<(), F
     };
     if clean::has_local_state(local) {
         let expiring = clean::run(&options, Timestamp::now(), waiting)?;
-        waiting
-            .monitor
-            .event(&Event::Note(&total(&expiring, false)));
+        // Most nights find nothing, which is worth no line.
+        if !expiring.is_empty() || console.is_verbose() {
+            console.event(&Event::Note(&total(&expiring, false)));
+        }
     }
     Ok(())
 }

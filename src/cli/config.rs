@@ -9,6 +9,8 @@
 
 mod file;
 mod merge;
+mod nearest;
+mod unexpanded;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -45,13 +47,10 @@ impl Expanded {
 
     /// Returns what is told of a mistake in the command line, behind the place of the configured option that it speaks of.
     pub(crate) fn blame(&self, told: &str) -> String {
-        let mut named = self
-            .configured
-            .iter()
-            .filter(|option| option.is_named_in(told));
-        match named.clone().find(|option| option.has_its_value_in(told)) {
+        let mut configured = self.configured.iter();
+        match configured.clone().find(|option| option.is_meant_by(told)) {
             Some(option) => format!("{}: {told}", option.source),
-            None if named.next().is_some() => {
+            None if configured.any(|option| option.is_named_in(told)) => {
                 format!("{told} (pileus config show tells where each option comes from)")
             }
             None => told.to_owned(),
@@ -71,6 +70,9 @@ pub(crate) fn expand(typed: Vec<OsString>) -> Result<Expanded, String> {
     };
     if matches!(name, "completions" | "man" | "config") {
         return Ok(Expanded::as_typed(typed));
+    }
+    if let Some(command) = definition.find_subcommand(name) {
+        unexpanded::ensure_none_typed(command, of_command)?;
     }
     let settings = read_files(of_command, &definition)?;
     let given = Given::new(&definition, name, of_command, &settings)?;

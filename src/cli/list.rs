@@ -6,6 +6,7 @@ use std::time::Instant;
 use pileus::format::descriptor::Descriptor;
 use pileus::format::snapshot_name::SnapshotName;
 use pileus::store::catalog::Catalog;
+use pileus::wording;
 use serde_json::{Value, json};
 
 use super::arguments::List;
@@ -31,7 +32,7 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
         .max("SNAPSHOT".len());
     if !names.is_empty() && !console.is_json() {
         console.line(&format!(
-            "{:width$}  {:<19} {:>8} {:>10} {:>10}  NOTES",
+            "{:width$}  {:<16} {:>7} {:>10} {:>10}  NOTES",
             "SNAPSHOT", "TIME (UTC)", "ENTRIES", "SOURCE", "ADDED"
         ))?;
     }
@@ -77,24 +78,23 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
 fn row(name: &SnapshotName, descriptor: &Descriptor, pinned: bool, width: usize) -> String {
     let totals = descriptor.totals;
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let time = descriptor.date.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let time = descriptor.date.strftime("%Y-%m-%d %H:%M").to_string();
     let entries = or_dash(totals.map(|t| t.entries.to_string()));
     let source = or_dash(totals.map(|t| size::show(t.source_bytes)));
     let added = or_dash(totals.map(|t| size::show(t.added_disk_bytes)));
-    let notes = [
+    let marks = [
         (name.is_checkpoint(), "checkpoint"),
         (pinned, "pinned"),
         (descriptor.signed, "signed"),
     ];
-    let notes: Vec<_> = notes
-        .iter()
-        .filter(|(holds, _)| *holds)
-        .map(|(_, note)| *note)
-        .collect();
+    let marks = marks.iter().filter(|(holds, _)| *holds);
+    let mut notes: Vec<_> = marks.map(|(_, mark)| (*mark).to_owned()).collect();
+    let problems = descriptor.problems.filter(|&problems| problems > 0);
+    notes.extend(problems.map(|problems| wording::count(problems, "problem")));
     let line = format!(
-        "{:width$}  {time:<19} {entries:>8} {source:>10} {added:>10}  {}",
+        "{:width$}  {time:<16} {entries:>7} {source:>10} {added:>10}  {}",
         name.to_string(),
-        notes.join(" ")
+        notes.join(", ")
     );
     line.trim_end().to_owned()
 }
@@ -107,5 +107,6 @@ fn object(name: &SnapshotName, descriptor: &Descriptor, pinned: bool) -> Value {
         "added_data_bytes": totals.map(|t| t.added_data_bytes), "added_disk_bytes": totals.map(|t| t.added_disk_bytes),
         "segments": descriptor.segments.len(), "producer": descriptor.producer,
         "checkpoint": name.is_checkpoint(), "pinned": pinned, "signed": descriptor.signed,
+        "problems": descriptor.problems,
     })
 }

@@ -86,37 +86,44 @@ fn show(plan: &Plan, dry_run: bool, console: &Console) {
             reasons.join(", ")
         ));
     }
-    let removed = plan.removed().count();
-    let orphans = plan.segments.iter().filter(|s| s.orphan).count();
-    let segments = wording::count(plan.segments.len() as u64, "segment");
-    let of_them = match orphans as u64 {
-        0 => String::new(),
-        count => format!(" (of them {})", wording::count(count, "orphan")),
-    };
-    let leftovers = match plan.leftovers.len() as u64 {
-        0 => String::new(),
-        count => format!(" and {} of dead runs", wording::count(count, "file")),
-    };
-    tell(&format!(
-        "{} of {} {}, with {segments}{of_them}{leftovers}: {}",
-        match removed {
-            0 => "none".to_owned(),
-            count => count.to_string(),
-        },
-        wording::count(plan.snapshots.len() as u64, "snapshot"),
-        match (dry_run, removed) {
-            (true, _) => "would go",
-            (false, 0 | 1) => "goes",
-            (false, _) => "go",
-        },
-        size::show(plan.freed_bytes())
-    ));
+    tell(&total(plan, dry_run));
     if !plan.waiting.is_empty() {
         let waiting = plan.waiting.len();
         tell(&format!(
             "{} that no snapshot has stay for now: younger than --orphan-age",
             wording::count(waiting as u64, "file")
         ));
+    }
+}
+
+/// Says how much goes; what there is none of is not counted.
+fn total(plan: &Plan, dry_run: bool) -> String {
+    let number = |count: usize, what: &str| match count as u64 {
+        0 => None,
+        count => Some(wording::count(count, what)),
+    };
+    let removed = plan.removed().count();
+    let all = wording::count(plan.snapshots.len() as u64, "snapshot");
+    let snapshots = (removed > 0).then(|| format!("{removed} of {all}"));
+    let orphans = plan.segments.iter().filter(|s| s.orphan).count();
+    let of_them = number(orphans, "orphan").map_or(String::new(), |n| format!(" (of them {n})"));
+    let segments = number(plan.segments.len(), "segment").map(|n| n + &of_them);
+    let leftovers = number(plan.leftovers.len(), "file").map(|n| n + " of dead runs");
+    let parts: Vec<_> = [snapshots, segments, leftovers]
+        .into_iter()
+        .flatten()
+        .collect();
+    let is_one = removed + plan.segments.len() + plan.leftovers.len() == 1;
+    let goes = match (dry_run, is_one) {
+        (true, _) => "would go",
+        (false, true) => "goes",
+        (false, false) => "go",
+    };
+    let freed = size::show(plan.freed_bytes());
+    match &parts[..] {
+        [] => format!("nothing to remove among {all}"),
+        [one] => format!("{one} {goes}: {freed}"),
+        [first @ .., last] => format!("{} and {last} {goes}: {freed}", first.join(", ")),
     }
 }
 

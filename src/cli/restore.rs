@@ -52,20 +52,13 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
 /// Refuses to restore among the files of the store, which only backups write to.
 fn check_target(arguments: &Restore) -> Result<(), String> {
     let (store, target) = (&arguments.which.stored.dest, &arguments.target);
-    // The target need not be there yet.
-    let place = fs::canonicalize(target).or_else(|_| fs::canonicalize(above(target)));
-    match (fs::canonicalize(store), place) {
-        (Ok(store), Ok(place)) if place.starts_with(&store) => Err(format!(
-            "--target={} is in the store, which only backups write to: choose another place",
+    match (fs::canonicalize(store), fs::canonicalize(target)) {
+        (Ok(store), Ok(place)) if place == store => Err(format!(
+            "--target={} is the store itself, which only backups write to: choose another place",
             target.display()
         )),
         _ => Ok(()),
     }
-}
-
-fn above(path: &Path) -> &Path {
-    let above = path.parent().filter(|above| *above != Path::new(""));
-    above.unwrap_or(Path::new("."))
 }
 
 fn overwrite(text: &str) -> Result<Overwrite, String> {

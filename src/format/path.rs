@@ -62,7 +62,7 @@ impl EntryPath {
         {
             if component == b".." {
                 return Err(format!(
-                    "\"..\" cannot be stored: write {} without it",
+                    "\"..\" cannot be stored: write \"{}\" without it",
                     path.display()
                 ));
             }

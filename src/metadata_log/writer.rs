@@ -103,6 +103,12 @@ impl<'r> MetadataLogWriter<'r> {
         self.old.reader().is_some()
     }
 
+    /// Tells whether all that the last snapshot had is known.
+    #[must_use]
+    pub fn knows_last(&self) -> bool {
+        self.has_old() && !self.old.is_lost()
+    }
+
     /// Returns what the last snapshot had under `path`; what it had before that path and was not found is gone. `usable` tells
     /// whether a segment may be referred to again.
     pub fn find(

@@ -57,12 +57,16 @@ impl Prune<'_> {
         let Some(database) = local.and_then(|local| local.database.as_ref()) else {
             return Ok(());
         };
+        let mut forgotten = 0_u64;
         for name in names.chain(&self.gone) {
             database.remove_snapshot(name)?;
+            forgotten += 1;
         }
         database.commit()?;
-        self.monitor
-            .note("the local state has forgotten what was removed");
+        if forgotten > 0 {
+            self.monitor
+                .note("the local state has forgotten what was removed");
+        }
         Ok(())
     }
 

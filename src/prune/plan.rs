@@ -86,8 +86,8 @@ impl fmt::Display for Reason {
             Self::Pinned => f.write_str("pinned"),
             Self::Newest => f.write_str("newest"),
             Self::Unfinished => f.write_str("checkpoint"),
-            Self::NotAsked => f.write_str("not asked"),
-            Self::Doubted(_) => f.write_str("doubted"),
+            Self::NotAsked => f.write_str("no rule is for it"),
+            Self::Doubted(_) => f.write_str("something is wrong with it"),
         }
     }
 }

@@ -97,8 +97,13 @@ fn next_prune(facts: &Facts<'_>) -> Fact {
     match &facts.options.prune {
         Foreseen::Planned(plan) => {
             let removed = plan.removed.len() as u64;
-            let gone = count(removed, "snapshot");
-            let small = format!("{gone} of {} would go", plan.kept + removed);
+            let small = match removed {
+                0 => "no snapshot would go".to_owned(),
+                _ => format!(
+                    "{removed} of {} would go",
+                    count(plan.kept + removed, "snapshot")
+                ),
+            };
             Fact::new(name, size::show(plan.freed_bytes), small)
         }
         Foreseen::NoRules => Fact::new(name, "–", "no rule says what to keep"),

@@ -263,11 +263,11 @@ pub(super) fn next_prune(html: &mut Html, facts: &Facts<'_>) {
         .text(&plan.rules.join(" "))
         .raw("</code>, a prune would now remove ");
     let all = plan.kept + plan.removed.len() as u64;
-    html.text(&format!(
-        "{} of {}, and free ",
-        plan.removed.len(),
-        count(all, "snapshot")
-    ));
+    html.text(&match plan.removed.len() {
+        0 if all == 0 => "no snapshot, and free ".to_owned(),
+        0 => format!("none of {}, and free ", count(all, "snapshot")),
+        removed => format!("{removed} of {}, and free ", count(all, "snapshot")),
+    });
     html.text(&size::show(plan.freed_bytes)).raw(".</p>\n");
     if let Some(stopped) = &plan.stopped {
         html.element("p", &format!("Segments: {stopped}"));

@@ -143,12 +143,7 @@ impl Catalog {
     pub fn descriptor_and_text(&self, snapshot: &SnapshotName) -> Result<(Descriptor, Vec<u8>)> {
         let file = self.descriptor_file(snapshot)?;
         let text = self.read_file(file)?;
-        let damaged = || {
-            format!(
-                "{} is damaged, so choose another snapshot with --snapshot (pileus list names them)",
-                file.display()
-            )
-        };
+        let damaged = || format!("{} is damaged", file.display());
         let descriptor = Descriptor::parse(&text).with_context(damaged)?;
         ensure_not_renamed(snapshot, &descriptor, file)?;
         Ok((descriptor, text))

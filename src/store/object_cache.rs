@@ -188,7 +188,10 @@ impl Spool {
             .objects
             .get_mut(&reference.object.sequence)
             .ok_or_else(|| match &self.damage {
-                Some(damage) => anyhow!("cannot be reached in its segment: {damage}"),
+                Some(damage) => {
+                    let reason = damage.strip_prefix("cannot read: ").unwrap_or(damage);
+                    anyhow!("cannot be reached in its segment: {reason}")
+                }
                 None => anyhow!("is missing from its segment"),
             })?;
         let length = u64::try_from(placed.length).expect("usize fits 64 bits");

@@ -321,23 +321,28 @@ impl SegmentDamage {
         if let Some(reading) = &self.reading
             && self.file.as_deref() != Some("is missing")
         {
-            parts.push(format!("the segment cannot be read: {reading}"));
+            let reason = reading.strip_prefix("cannot read: ").unwrap_or(reading);
+            parts.push(format!("the segment cannot be read: {reason}"));
         }
         let Self { absent, wrong, .. } = *self;
-        if absent > 0 && absent == needed {
+        if (absent, needed) == (1, 1) {
+            parts.push("the one object needed of it is lost".to_owned());
+        } else if absent > 0 && absent == needed {
             parts.push(format!("all {needed} objects needed of it are lost"));
         } else if absent > 0 {
             parts.push(format!(
                 "{absent} of {needed} objects needed of it are lost"
             ));
         }
-        if wrong > 0 {
+        if (wrong, needed) == (1, 1) {
+            parts.push("the one object needed of it is damaged".to_owned());
+        } else if wrong > 0 {
             parts.push(format!(
                 "{wrong} of {needed} objects needed of it are damaged"
             ));
         }
         if needed > 0 && absent == 0 && wrong == 0 {
-            parts.push("what is needed of it is there, right or wrong".to_owned());
+            parts.push("all that is needed of it can be read, perhaps with wrong bytes".to_owned());
         }
         parts.join("; ")
     }

@@ -82,7 +82,7 @@ impl<'a, 'c> Reached<'a, 'c> {
         for (segment, object) in &needed {
             file.segment = Some(*segment);
             file.object = Some(*object);
-            file.reason = format!("needs the damaged object {object}");
+            file.reason = format!("needs object {object}, which is damaged or missing");
             self.findings.file(&file, &part.snapshots)?;
         }
         let bad = self.bad.filter(|_| needed.is_empty());

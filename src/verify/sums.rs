@@ -57,7 +57,9 @@ impl<'c> Sums<'c> {
             // A prune removes them behind the descriptor.
             Err(_) if self.catalog.has_gone(name) => return,
             Err(error) => {
-                let reason = format_args!("its sums cannot be used: {error:#}");
+                let reason = format_args!(
+                    "its sums cannot be used, so no segment is compared with them (a restore does without): {error:#}"
+                );
                 monitor.problem(name.to_string().as_bytes(), reason);
                 return;
             }

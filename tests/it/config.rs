@@ -61,6 +61,26 @@ fn a_profile_says_what_to_back_up_and_every_command_finds_the_store() {
 }
 
 #[test]
+fn a_profile_stands_alone() {
+    let place = place();
+    for words in [["home", "/etc/hostname"], ["/etc/hostname", "home"]] {
+        let ended = place.run([&["backup"], &words[..]].concat());
+        ended.assert_one_line(2, &["\"home\" is a profile", "write ./home"]);
+    }
+    let ended = place.run(["backup", "./home", "/etc/hostname"]);
+    ended.assert_one_line(
+        2,
+        &["\"/etc/hostname\" is an absolute path and \"./home\" a relative one"],
+    );
+    place.sh("mkdir other");
+    place.succeed(["backup", "home", "other"]);
+    assert_eq!(
+        place.succeed(["ls"]).stdout,
+        "home\nhome/a\nhome/a.tmp\nother\n"
+    );
+}
+
+#[test]
 fn what_was_typed_counts_first_then_the_environment_then_the_file() {
     let place = place();
     let of_home = [
@@ -144,75 +164,118 @@ fn of_several_files_the_users_counts_before_the_one_that_is_named_alone() {
     assert_eq!(shown(&place, &["--config=/dev/null"]), [""; 0]);
 }
 
+/// Texts of a file with one mistake each, and what is told of it.
+const MISTAKES: &[(&str, &[&str])] = &[
+    ("dest = \n", &["c.toml:1:8"]),
+    ("dest = 'a'\ndest = 'b'\n", &["c.toml:2:1", "duplicate"]),
+    (
+        "\n  destt = 'a'\n",
+        &["c.toml:2:3", "no option \"destt\"", "nearest is \"dest\""],
+    ),
+    (
+        "[backup]\nkeep-last = 3\n",
+        &[
+            "c.toml:2:1",
+            "no option \"keep-last\" of backup: it is one of report and prune",
+        ],
+    ),
+    (
+        "[home]\n",
+        &["c.toml:1:2: there is no command \"home\"; a profile is written [profile.home]"],
+    ),
+    ("home = 1\n", &["c.toml:1:1: there is no option \"home\"\n"]),
+    (
+        "[bakup]\n",
+        &["c.toml:1:2", "no command \"bakup\"", "\"backup\""],
+    ),
+    ("[profile.x.prun]\n", &["no command \"prun\"", "\"prune\""]),
+    ("profile = 'x'\n", &["c.toml:1:1", "no option \"profile\""]),
+    ("profile.x = 1\n", &["c.toml:1:9", "[profile.x]"]),
+    ("config = 'x'\n", &["no option \"config\""]),
+    ("clean = 3\n", &["c.toml:1:9", "clean takes true or false"]),
+    ("scheme = true\n", &["c.toml:1:10", "scheme takes a value"]),
+    (
+        "scheme = ['a', 'b']\n",
+        &["c.toml:1:10", "scheme takes one value"],
+    ),
+    (
+        "exclude = [1, {a = 2}]\n",
+        &["c.toml:1:11", "exclude is a text"],
+    ),
+    (
+        "scheme = 1979-05-27\n",
+        &["c.toml:1:10", "scheme is a text"],
+    ),
+    (
+        "[backup]\npaths = true\n",
+        &["c.toml:2:9", "paths is a list"],
+    ),
+    ("[backup]\npaths = ['-x']\n", &["c.toml:2:9", "write ./-x"]),
+    (
+        "[backup]\npaths = 'src'\n",
+        &["c.toml:2:9: paths is a list"],
+    ),
+    (
+        "[backup]\npaths = ['a', '$HOME/src']\n",
+        &[
+            "c.toml:2:15: paths is \"$HOME/src\"",
+            "write the whole path",
+        ],
+    ),
+    (
+        "[backup]\npaths = ['a', '../src']\n",
+        &["c.toml:2:9: ", "write \"../src\" without it"],
+    ),
+    (
+        "localdb = '~/var'\n",
+        &["c.toml:1:11: localdb is \"~/var\"", "not expanded"],
+    ),
+    (
+        "scheme = 'my home'\n",
+        &["c.toml:1:10: --scheme: ", "\"my home\""],
+    ),
+    (
+        "compression = 'zstd:99'\n",
+        &["c.toml:1:15: --compression: level \"99\""],
+    ),
+    ("as-path = '../x'\n", &["c.toml:1:11: --as-path: "]),
+    ("scheme = abc\n", &["c.toml:1:10", "must be quoted"]),
+    (
+        "compression = 'zsdt'\n",
+        &[
+            "c.toml:1:15: ",
+            "--compression: unknown codec \"zsdt\"",
+            "zstd",
+        ],
+    ),
+    ("jobs = 0\n", &["c.toml:1:8: --jobs=0", "1 to 256"]),
+    (
+        "checkpoint = '1'\nsegment-size = '1'\n",
+        &["c.toml:2:16: --segment-size=1", "4K to 1G"],
+    ),
+    (
+        "exclude = ['fine', 'a//b']\n",
+        &["c.toml:1:11: ", "a//b", "never match"],
+    ),
+    ("color = 'x'\nprogress = 'some'\n", &["c.toml:1:1", "color"]),
+    ("progress = 'some'\n", &["c.toml:1:12: --progress=some"]),
+];
+
 #[test]
 fn a_mistake_in_a_file_is_told_with_its_place_and_the_nearest_that_there_is() {
     let place = Place::new();
-    let mistakes = [
-        ("dest = \n", &["c.toml:1:8"][..]),
-        ("dest = 'a'\ndest = 'b'\n", &["c.toml:2:1", "duplicate"]),
-        (
-            "\n  destt = 'a'\n",
-            &["c.toml:2:3", "no option \"destt\"", "nearest is \"dest\""],
-        ),
-        (
-            "[backup]\nkeep-last = 3\n",
-            &["c.toml:2:1", "no option \"keep-last\""],
-        ),
-        (
-            "[bakup]\n",
-            &["c.toml:1:2", "no command \"bakup\"", "\"backup\""],
-        ),
-        ("[profile.x.prun]\n", &["no command \"prun\"", "\"prune\""]),
-        ("profile = 'x'\n", &["c.toml:1:1", "no option \"profile\""]),
-        ("profile.x = 1\n", &["c.toml:1:9", "[profile.x]"]),
-        ("config = 'x'\n", &["no option \"config\""]),
-        ("clean = 3\n", &["c.toml:1:9", "clean takes true or false"]),
-        ("scheme = true\n", &["c.toml:1:10", "scheme takes a value"]),
-        (
-            "scheme = ['a', 'b']\n",
-            &["c.toml:1:10", "scheme takes one value"],
-        ),
-        (
-            "exclude = [1, {a = 2}]\n",
-            &["c.toml:1:11", "exclude is a text"],
-        ),
-        (
-            "scheme = 1979-05-27\n",
-            &["c.toml:1:10", "scheme is a text"],
-        ),
-        (
-            "[backup]\npaths = true\n",
-            &["c.toml:2:9", "paths is a list"],
-        ),
-        ("[backup]\npaths = ['-x']\n", &["c.toml:2:9", "write ./-x"]),
-        ("scheme = abc\n", &["c.toml:1:10", "must be quoted"]),
-        (
-            "compression = 'zsdt'\n",
-            &[
-                "c.toml:1:15: ",
-                "--compression: unknown codec \"zsdt\"",
-                "zstd",
-            ],
-        ),
-        ("jobs = 0\n", &["c.toml:1:8: --jobs=0", "1 to 256"]),
-        (
-            "checkpoint = '1'\nsegment-size = '1'\n",
-            &["c.toml:2:16: --segment-size=1", "4K to 1G"],
-        ),
-        (
-            "exclude = ['fine', 'a//b']\n",
-            &["c.toml:1:11: ", "a//b", "never match"],
-        ),
-        ("color = 'x'\nprogress = 'some'\n", &["c.toml:1:1", "color"]),
-        ("progress = 'some'\n", &["c.toml:1:12: --progress=some"]),
-    ];
-    for (text, parts) in mistakes {
+    for (text, parts) in MISTAKES {
         place.write("c.toml", text);
         // What is typed stands in place of what the file says.
         let typed: &[&str] = if text.contains("paths") { &[] } else { &["."] };
         let ended = place.run([&["backup", "--config=c.toml", "--dest=store"], typed].concat());
         ended.assert_one_line(2, parts);
     }
+}
+
+#[test]
+fn a_wrong_profile_or_variable_is_told_by_name() {
+    let place = Place::new();
     place.write(
         "c.toml",
         "[profile.a]\nscheme = 'a'\n[profile.b]\nscheme = 'b'\n",
@@ -227,6 +290,10 @@ fn a_mistake_in_a_file_is_told_with_its_place_and_the_nearest_that_there_is() {
         &["backup", "--dest=s", "x"],
     );
     ended.assert_one_line(2, &["PILEUS_REREAD", "write 1 or 0"]);
+    let ended = run_with(&place, &[("PILEUS_DEST", "${HOME}/s")], &["list"]);
+    ended.assert_one_line(2, &["environment, PILEUS_DEST: dest is", "not expanded"]);
+    let ended = place.run(["list", "--dest=~/backup"]);
+    ended.assert_one_line(2, &["--dest=~/backup", "write --dest ~/backup"]);
     place.write("c.toml", "stdin-name = 'dump'\nas-path = '/x'\n");
     let ended = place.run([
         "backup",

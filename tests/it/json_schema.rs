@@ -166,6 +166,7 @@ const RUNS: &[&[&str]] = &[
         "--clean",
         "tree",
     ],
+    &["backup", "--dest=store", "--localdb=without", "tree"],
     &["backup", "--dest=store"],
     &["backup", "--dest=store", "--localdb=state", "nowhere"],
     &["restore", "--dest=store", "--target=back", "-v"],

@@ -126,6 +126,33 @@ fn list_has_a_row_for_each_snapshot_with_what_it_holds() {
 }
 
 #[test]
+fn list_says_which_backups_had_problems() {
+    let place = backed_up("mkdir tree; echo a > tree/a; printf 'tree\nnowhere\nnothing\n' > list");
+    let ended = place.run([
+        "backup",
+        "--dest=store",
+        "--localdb=.",
+        "--scheme=home",
+        "--files-from=list",
+    ]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let table = place.succeed(["list", "--dest=store"]).stdout;
+    let rows: Vec<_> = table.lines().collect();
+    assert!(!rows[1].contains("problem"), "{table}");
+    assert!(rows[2].ends_with("  2 problems"), "{table}");
+    let of_home = place
+        .succeed(["list", "--dest=store", "--scheme=home"])
+        .stdout;
+    assert!(of_home.contains("  2 problems\n"), "{of_home}");
+    assert!(of_home.lines().all(|row| row.len() <= 80), "{of_home}");
+    let listed = json_lines(&place.succeed(["list", "--dest=store", "--json"]).stdout);
+    assert_eq!(
+        (&listed[0]["problems"], &listed[1]["problems"]),
+        (&0.into(), &2.into())
+    );
+}
+
+#[test]
 fn ls_prints_paths_in_path_order() {
     let place = backed_up(
         "mkdir -p tree/a tree/a.b; touch tree/a/b tree/a-b tree/a.b/c tree/Z; printf x > 'tree/new

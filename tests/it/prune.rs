@@ -56,7 +56,7 @@ fn snapshots_go_by_rule_and_the_others_stay_whole() {
     assert_eq!(lines[0], format!("remove  {}  no rule keeps it", names[0]));
     assert_eq!(lines[2], format!("keep    {}  last, newest", names[2]));
     assert!(
-        lines[3].starts_with("2 of 3 snapshots would go, with "),
+        lines[3].starts_with("2 of 3 snapshots and ") && lines[3].contains(" would go: "),
         "{}",
         lines[3]
     );
@@ -209,7 +209,7 @@ fn a_store_that_must_not_be_written_to_is_planned_for_but_not_changed() {
     let arguments = |last| ["prune", "--dest=store", "--keep-last=1", "-v", last];
     let dry = Ended::of(&mut place.command_as_other(arguments("--dry-run")));
     assert_eq!(dry.code, Some(0), "{dry:?}");
-    assert!(dry.stdout.contains("2 of 3 snapshots would go"), "{dry:?}");
+    assert!(dry.stdout.contains("2 of 3 snapshots and "), "{dry:?}");
     assert!(
         dry.stdout.contains("planned without local state"),
         "{dry:?}"

@@ -268,7 +268,7 @@ fn the_next_prune_is_what_prune_would_do_by_the_rules_of_the_configuration() {
         "{page}"
     );
     assert!(self::page(&place, &[]).contains("No rule says what to keep"));
-    assert!(self::page(&place, &["--keep-daily=all"]).contains("remove 0 of 3 snapshots"));
+    assert!(self::page(&place, &["--keep-daily=all"]).contains("remove none of 3 snapshots"));
 }
 
 #[test]
@@ -331,7 +331,9 @@ fn the_page_is_a_function_of_store_and_clock() {
 fn a_store_without_snapshots_or_with_broken_ones_has_a_page_too() {
     let place = Place::new();
     place.sh("mkdir store");
-    assert!(page(&place, &["--keep-last=3"]).contains("There is no snapshot yet"));
+    let empty = page(&place, &["--keep-last=3"]);
+    assert!(empty.contains("There is no snapshot yet"));
+    assert!(!empty.contains("0 of "), "{empty}");
     place.write("store/snapshot-x-20260102T030405.lbs", "nonsense");
     let ended = place.run(["report", "--dest=store", "-o", "page.html"]);
     assert_eq!(ended.code, Some(3), "{ended:?}");

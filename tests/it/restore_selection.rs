@@ -193,7 +193,7 @@ fn snapshots_are_chosen_by_name_beginning_or_time() {
         (&["--snapshot=@2026-01-03T12:00"], NAMES[1]),
         (&["--snapshot=@2026-01-03T11:59"], NAMES[0]),
         (&["--snapshot=@2026-01-02"], NAMES[0]),
-        (&["--snapshot=@1m"], NAMES[3]),
+        (&["--snapshot=@1min"], NAMES[3]),
     ] {
         let ended = choose(&place, arguments);
         assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");

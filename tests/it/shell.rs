@@ -42,6 +42,46 @@ fn help_before_a_command_is_help_behind_it() {
 }
 
 #[test]
+fn what_does_not_parse_leads_to_what_was_meant() {
+    let place = Place::new();
+    let told = |arguments: &[&str]| {
+        let ended = place.run(arguments);
+        ended.assert_one_line(2, &[]);
+        ended.stderr
+    };
+    assert_eq!(
+        told(&["restore", "-q"]),
+        "pileus: --dest=DIR and --target=DIR are missing (see: pileus restore --help)\n"
+    );
+    assert_eq!(
+        told(&["backup", "--dest=s", "--one-file-systm", "x"]),
+        "pileus: unexpected argument '--one-file-systm' found; a similar argument exists: '--one-file-system' (see: pileus backup --help)\n"
+    );
+    assert_eq!(
+        told(&["backup", "--dest=s", "-dash"]),
+        "pileus: unexpected argument '-d' found; a PATH that begins with - is written ./- (see: pileus backup --help)\n"
+    );
+    for (word, instead) in [
+        ("check", "verify"),
+        ("snapshots", "list"),
+        ("init", "backup"),
+        ("forget", "prune"),
+        ("save", "backup"),
+        ("extract", "restore"),
+        ("dump", "cat"),
+        ("delete", "prune"),
+        ("info", "stats"),
+        ("mount", "ls, cat, restore or export"),
+    ] {
+        let told = told(&[word, "--dest=s"]);
+        let begin = format!("pileus: there is no command {word}: ");
+        assert!(told.starts_with(&begin) && told.contains(instead), "{told}");
+        // What is named in place of it is there.
+        place.succeed([instead.split(',').next().expect("a word"), "--help"]);
+    }
+}
+
+#[test]
 fn there_is_a_manual_page_for_each_command_with_all_its_options_and_an_example() {
     let place = Place::new();
     place.succeed(["man", "new/man1"]);

@@ -11,6 +11,7 @@ import sys
 STEADY = [
     (r"\b\d{8}T\d{6}\b", "YYYYMMDDTHHMMSS"),
     (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b(?<!2020-02-03 04:05:06)", "YYYY-MM-DD HH:MM:SS"),
+    (r"\b\d{4}-\d\d-\d\d \d\d:\d\d(?!:)\b", "YYYY-MM-DD HH:MM"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "uuuuuuuu-uuuu-uuuu-uuuu-uuuuuuuuuuuu"),
     (r" *\b\d+(\.\d)? ([KMG]i)?B\b", " SIZE"),
     (r"\b\d+\.\d s\b", "N.N s"),

@@ -9,7 +9,9 @@ use super::{KeepArguments, Stored, Which};
 
 /// List the snapshots of a store
 #[derive(Debug, Args)]
-#[command(after_help = "Example: pileus list --dest=/mnt/backup")]
+#[command(
+    after_help = "Times are UTC, as in the names of snapshots; those of --snapshot=@TIME are local.\n\nExample: pileus list --dest=/mnt/backup"
+)]
 pub(crate) struct List {
     /// Directory of the store
     #[arg(long, alias = "store", value_name = "DIR")]

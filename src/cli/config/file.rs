@@ -1,13 +1,18 @@
 //! A configuration file: TOML whose keys are the long names of options.
 //!
 //! At the top, and in `[profile.NAME]`, a key is for every command that has such an option; in `[COMMAND]` and `[profile.NAME.COMMAND]` for
-//! that command. `paths` stands for what is typed without a name. A key that no command has is refused, with the nearest one that there is.
+//! that command. `paths` stands for what is typed without a name. A key that no command has is refused, with the nearest one that there is, and a
+//! path that counts on a shell with its place.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use clap::Command;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+use super::nearest::nearest;
+use super::unexpanded;
 
 /// The key for PATHs.
 pub(super) const PATHS: &str = "paths";
@@ -101,7 +106,10 @@ impl Parser<'_> {
                 DeValue::Table(inner) if command.is_none() => {
                     let mut known = self.commands();
                     known.extend(profile.is_none().then(|| PROFILE.to_owned()));
-                    self.ensure_known(name, key.span().start, &known, "command")?;
+                    if !known.iter().any(|known| known == name) {
+                        let told = no_command(name, &known, profile.is_none());
+                        return Err(self.mistake(key.span().start, &told));
+                    }
                     self.table(inner, profile, Some(name))?;
                 }
                 _ => self.setting(key, value, profile, command)?,
@@ -133,7 +141,15 @@ impl Parser<'_> {
     ) -> Result<(), String> {
         let name = key.get_ref().as_ref();
         let known = options(self.definition, command);
-        self.ensure_known(name, key.span().start, &known, "option")?;
+        if !known.iter().any(|known| known == name) {
+            let told = self.no_option(name, &known, command);
+            return Err(self.mistake(key.span().start, &told));
+        }
+        if name == PATHS && !matches!(value.get_ref(), DeValue::Array(_)) {
+            let told = "paths is a list of texts, such as [\"/home\", \"/etc\"]";
+            return Err(self.mistake(value.span().start, told));
+        }
+        self.ensure_whole_paths(name, value)?;
         let place = self.place(value.span().start);
         let text = |value: &DeValue<'_>| match value {
             DeValue::String(text) => Some(text.to_string()),
@@ -169,22 +185,41 @@ impl Parser<'_> {
             .collect()
     }
 
-    fn ensure_known(
-        &self,
-        name: &str,
-        at: usize,
-        known: &[String],
-        what: &str,
-    ) -> Result<(), String> {
-        if known.iter().any(|known| known == name) {
-            return Ok(());
+    /// Says what is wrong with the key of an option; one of another command is told as such.
+    fn no_option(&self, name: &str, known: &[String], command: Option<&str>) -> String {
+        let commands = self.definition.get_subcommands();
+        let having: Vec<_> = commands
+            .filter(|c| c.get_arguments().any(|a| a.get_long() == Some(name)))
+            .map(Command::get_name)
+            .collect();
+        match command {
+            Some(command) if !having.is_empty() && !NOT_HERE.contains(&name) => format!(
+                "there is no option \"{name}\" of {command}: it is one of {}",
+                having.join(" and ")
+            ),
+            _ => format!("there is no option \"{name}\"{}", offer(name, known)),
         }
-        let place = self.place(at);
-        let nearest = known.iter().min_by_key(|known| distance(known, name));
-        let nearest = nearest.map_or("", String::as_str);
-        Err(format!(
-            "{place}: there is no {what} \"{name}\": the nearest is \"{nearest}\""
-        ))
+    }
+
+    /// Refuses paths that count on a shell.
+    fn ensure_whole_paths(&self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<(), String> {
+        let commands = self.definition.get_subcommands();
+        let mut arguments = commands.flat_map(Command::get_arguments);
+        let is_path = name == PATHS
+            || arguments.any(|a| a.get_long() == Some(name) && unexpanded::takes_path(a));
+        let refuse = |value: &Spanned<DeValue<'_>>| {
+            let text = value.get_ref().as_str().filter(|_| is_path);
+            let told = text.and_then(|text| unexpanded::refused(name, OsStr::new(text)));
+            told.map_or(Ok(()), |told| Err(self.mistake(value.span().start, &told)))
+        };
+        match value.get_ref() {
+            DeValue::Array(items) => items.iter().try_for_each(refuse),
+            _ => refuse(value),
+        }
+    }
+
+    fn mistake(&self, at: usize, told: &str) -> String {
+        format!("{}: {told}", self.place(at))
     }
 
     /// Says where a byte of the text is; lines and columns count from 1.
@@ -202,35 +237,17 @@ impl Parser<'_> {
     }
 }
 
-/// Returns how many characters have to be put in, taken out or replaced to make one word of another.
-pub(super) fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<_> = other.chars().collect();
-    let mut row: Vec<_> = (0..=other.len()).collect();
-    for (i, character) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &wanted) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(wanted != character);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
+/// Says what is wrong with the name of a table; it may be meant as that of a profile.
+fn no_command(name: &str, known: &[String], may_be_profile: bool) -> String {
+    let offer = offer(name, known);
+    if may_be_profile {
+        format!("there is no command \"{name}\"{offer}; a profile is written [profile.{name}]")
+    } else {
+        format!("there is no command \"{name}\"{offer}")
     }
-    row[other.len()]
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_as_far_apart_as_the_letters_that_differ() {
-        for (one, other, wanted) in [
-            ("dest", "dest", 0),
-            ("dest", "test", 1),
-            ("", "abc", 3),
-            ("exclude", "exlcude", 2),
-        ] {
-            assert_eq!(distance(one, other), wanted, "{one} {other}");
-        }
-    }
+/// Offers the nearest word, if one is near.
+fn offer(name: &str, known: &[String]) -> String {
+    nearest(name, known).map_or_else(String::new, |near| format!(": the nearest is \"{near}\""))
 }

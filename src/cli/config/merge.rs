@@ -5,7 +5,9 @@ use std::ffi::{OsStr, OsString};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::file::{NOT_HERE, PATHS, Setting, Value, distance};
+use super::file::{NOT_HERE, PATHS, Setting, Value};
+use super::nearest::nearest;
+use super::unexpanded;
 
 /// Options that exclude one another, and of which the one that was typed counts.
 const EXCLUSIVE: [&[&str]; 1] = [&["compression", "filter"]];
@@ -16,6 +18,8 @@ pub(super) struct Configured {
     pub(super) argument: OsString,
     /// Where it came from.
     pub(super) source: String,
+    /// Whether there may be others of the same name, typed or configured.
+    many: bool,
 }
 
 impl Configured {
@@ -27,9 +31,16 @@ impl Configured {
         option.starts_with("--") && places.any(|(at, _)| ends_name(&message[at + option.len()..]))
     }
 
-    /// Tells whether a message has the value of this option in it, if it has one.
-    pub(super) fn has_its_value_in(&self, message: &str) -> bool {
-        message.contains(&self.parts().1)
+    /// Tells whether a message is about the value of this option, and of no other.
+    pub(super) fn is_meant_by(&self, message: &str) -> bool {
+        let (option, value) = self.parts();
+        if !option.starts_with("--") {
+            return message.contains(&format!("\"{option}\""));
+        }
+        let begins = |rest: &str| rest.starts_with([':', '=']);
+        let is_subject = message.strip_prefix(&option).is_some_and(begins);
+        // Where only one can be in force, it is this one, whatever else the message says.
+        is_subject && !self.many || self.is_named_in(message) && message.contains(&value)
     }
 
     /// Returns the option and its value, which is empty if it takes none.
@@ -48,8 +59,8 @@ pub(super) struct Given<'g> {
     settings: Vec<&'g Setting>,
     /// The profile, if its name was typed in place of a PATH.
     profile_as_path: Option<String>,
-    /// The one PATH, if it is neither there nor a profile.
-    unknown_path: Option<String>,
+    /// The PATHs of a backup as they were typed.
+    typed_paths: Vec<String>,
     /// The names of all profiles.
     profiles: Vec<String>,
 }
@@ -72,13 +83,9 @@ impl<'g> Given<'g> {
             .collect();
         profiles.sort_unstable();
         profiles.dedup();
-        let (only_path, unknown_path) = match only_path(name, matches) {
-            Some(path) if profiles.contains(&path.as_str()) => (Some(path), None),
-            other => (
-                None,
-                other.filter(|path| std::fs::symlink_metadata(path).is_err()),
-            ),
-        };
+        let typed_paths = typed_paths(name, matches);
+        let only_path = only_path(&typed_paths).cloned();
+        let only_path = only_path.filter(|path| profiles.contains(&path.as_str()));
         let named = matches.get_one::<String>("profile").cloned();
         let named = named.or_else(|| std::env::var("PILEUS_PROFILE").ok());
         let profile = only_path.clone().or(named);
@@ -112,29 +119,40 @@ impl<'g> Given<'g> {
             matches,
             settings,
             profile_as_path: only_path,
-            unknown_path,
+            typed_paths,
             profiles: profiles.into_iter().map(ToOwned::to_owned).collect(),
         })
     }
 
-    /// Refuses a word that is neither a file nor a profile but nearly the name of one.
+    /// Refuses a word that is neither a file nor a profile but nearly the name of one, and a profile that does not stand alone.
     pub(super) fn ensure_no_slip(&self) -> Result<(), String> {
-        let Some(word) = &self.unknown_path else {
+        let is_there = |path: &str| std::fs::symlink_metadata(path).is_ok();
+        let Some(word) = only_path(&self.typed_paths) else {
+            return self.ensure_no_profile_among_paths(is_there);
+        };
+        if self.profile_as_path.is_some() || is_there(word) {
             return Ok(());
-        };
-        let near = |profile: &&String| {
-            distance(profile, word) <= 2 && distance(profile, word) < word.len()
-        };
-        let nearest = self
-            .profiles
-            .iter()
-            .filter(near)
-            .min_by_key(|profile| distance(profile, word));
-        nearest.map_or(Ok(()), |nearest| {
+        }
+        nearest(word, &self.profiles).map_or(Ok(()), |nearest| {
             Err(format!(
                 "there is neither a file nor a profile \"{word}\": the nearest profile is \"{nearest}\""
             ))
         })
+    }
+
+    /// What is called like a profile may be a relative PATH, if it is there and all others are relative too.
+    fn ensure_no_profile_among_paths(&self, is_there: impl Fn(&str) -> bool) -> Result<(), String> {
+        let paths = &self.typed_paths;
+        let all_relative = !paths.iter().any(|path| path.starts_with('/'));
+        let is_profile = |path: &&String| self.profiles.contains(path);
+        let mut meant = paths.iter().filter(is_profile);
+        meant
+            .find(|path| !(all_relative && is_there(path)))
+            .map_or(Ok(()), |profile| {
+                Err(format!(
+                    "\"{profile}\" is a profile, and names what to back up by itself: leave out the other PATHs, or write ./{profile} for the directory"
+                ))
+            })
     }
 
     /// Returns the options that environment and files add to what was typed.
@@ -153,7 +171,7 @@ impl<'g> Given<'g> {
             if NOT_HERE.contains(&long) || self.is_excluded(argument, long) {
                 continue;
             }
-            let many = matches!(argument.get_action(), ArgAction::Append);
+            let many = is_repeatable(argument);
             if self.is_typed(argument.get_id().as_str()) && !many {
                 continue;
             }
@@ -196,7 +214,8 @@ impl<'g> Given<'g> {
             // The same word may be the value of an option.
             let matches = relaxed.clone().try_get_matches_from(&without);
             let paths_left = matches.as_ref().ok().and_then(ArgMatches::subcommand);
-            if paths_left.is_some_and(|(name, of_command)| only_path(name, of_command).is_none()) {
+            if paths_left.is_some_and(|(name, of_command)| typed_paths(name, of_command).is_empty())
+            {
                 return without;
             }
         }
@@ -255,6 +274,7 @@ impl<'g> Given<'g> {
         configured.extend(paths.iter().map(|path| Configured {
             argument: path.into(),
             source: setting.place.clone(),
+            many: true,
         }));
         Ok(())
     }
@@ -265,14 +285,25 @@ fn tells_of(name: &str, other: &str, key: &str) -> bool {
     name == "report" && other == "prune" && key.starts_with("keep-")
 }
 
-/// Returns the PATH of a backup if there is just one.
-fn only_path(command: &str, matches: &ArgMatches) -> Option<String> {
-    if command != "backup" {
-        return None;
+/// Returns the PATHs of a backup that were typed, as far as they are text.
+fn typed_paths(command: &str, matches: &ArgMatches) -> Vec<String> {
+    let typed = matches.try_get_raw(PATHS).ok().flatten();
+    let typed = typed.filter(|_| command == "backup").into_iter().flatten();
+    typed
+        .map(|path| path.to_string_lossy().into_owned())
+        .collect()
+}
+
+/// Returns the PATH if there is just one.
+fn only_path(paths: &[String]) -> Option<&String> {
+    match paths {
+        [path] => Some(path),
+        _ => None,
     }
-    let mut paths = matches.try_get_raw(PATHS).ok()??;
-    let path = paths.next()?.to_str()?.to_owned();
-    paths.next().is_none().then_some(path)
+}
+
+fn is_repeatable(argument: &Arg) -> bool {
+    matches!(argument.get_action(), ArgAction::Append)
 }
 
 fn takes_value(argument: &Arg) -> bool {
@@ -287,9 +318,11 @@ fn may_be_a_switch(argument: &Arg) -> bool {
 
 fn from_file(argument: &Arg, long: &str, setting: &Setting) -> Result<Vec<Configured>, String> {
     let place = &setting.place;
+    let many = is_repeatable(argument);
     let option = |argument: String| Configured {
         argument: argument.into(),
         source: place.clone(),
+        many,
     };
     match (&setting.value, takes_value(argument)) {
         (Value::Switch(false), _) if may_be_a_switch(argument) => Ok(Vec::new()),
@@ -301,7 +334,7 @@ fn from_file(argument: &Arg, long: &str, setting: &Setting) -> Result<Vec<Config
             Err(format!("{place}: {long} takes true or false, not a value"))
         }
         (Value::Texts(texts), true) => {
-            if texts.len() != 1 && !matches!(argument.get_action(), ArgAction::Append) {
+            if texts.len() != 1 && !many {
                 return Err(format!("{place}: {long} takes one value"));
             }
             Ok(texts
@@ -324,15 +357,25 @@ fn from_environment(
         Some("" | "0" | "false" | "no" | "off") => Some(false),
         _ => None,
     };
+    let many = is_repeatable(argument);
     if takes_value(argument) && !(may_be_a_switch(argument) && switch.is_some()) {
+        let is_path = unexpanded::takes_path(argument);
+        if let Some(told) = unexpanded::refused(long, value).filter(|_| is_path) {
+            return Err(format!("{source}: {told}"));
+        }
         let name = OsString::from(format!("--{long}"));
         let argument = [name.as_os_str(), value].join(OsStr::new("="));
-        return Ok(Some(Configured { argument, source }));
+        return Ok(Some(Configured {
+            argument,
+            source,
+            many,
+        }));
     }
     match switch {
         Some(true) => Ok(Some(Configured {
             argument: format!("--{long}").into(),
             source,
+            many,
         })),
         Some(false) => Ok(None),
         None => Err(format!(

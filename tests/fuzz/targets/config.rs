@@ -11,6 +11,14 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../../src/cli/config/file.rs"]
 mod file;
 
+#[allow(dead_code)]
+#[path = "../../../src/cli/config/nearest.rs"]
+mod nearest;
+
+#[allow(dead_code)]
+#[path = "../../../src/cli/config/unexpanded.rs"]
+mod unexpanded;
+
 fn definition() -> Command {
     let option = |name| Arg::new(name).long(name);
     let switch = |name| option(name).action(ArgAction::SetTrue);

@@ -21,13 +21,8 @@ fuzz_target!(|text: &[u8]| {
     if let Ok(name) = percent::decode(text)
         && let Ok(path) = EntryPath::new(name)
     {
-        let bad = |part: &[u8]| {
-            part.is_empty()
-                || part == b".."
-                || part == b"."
-                || part.contains(&0)
-
-        };
+        let bad =
+            |part: &[u8]| part.is_empty() || part == b".." || part == b"." || part.contains(&0);
         assert!(
             path.is_scan_root() || !path.components().any(bad),
             "{path} leads out of the target"

@@ -133,7 +133,7 @@ fn one_damaged_segment_of_many_costs_what_was_in_it() {
     assert!(
         damaged
             .stderr
-            .contains("pileus clean --localdb=DIR --lost="),
+            .contains("pileus clean --localdb=store --lost="),
         "{damaged:?}"
     );
     let held = nights.sql(&format!(

@@ -1,0 +1,136 @@
+//! Command lines that do not parse: help as it is, a mistake in one line that says what to type instead.
+//!
+//! The parser's own words are taken apart, since they fill a screen. Whoever comes from another program finds the command that does here what
+//! the one that was typed does there.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::config::Expanded;
+use super::{DONE, USAGE};
+use crate::console::{Console, Verbosity};
+
+/// Commands of other programs, and what there is in their place.
+const ELSEWHERE: [(&[&str], &str); 11] = [
+    (&["check", "fsck", "scrub"], "use verify"),
+    (&["snapshots"], "use list"),
+    (&["init"], "the first backup makes the store"),
+    (&["forget"], "use prune"),
+    (&["create", "save"], "use backup"),
+    (&["extract", "recover"], "use restore"),
+    (&["dump"], "use cat"),
+    (&["delete", "remove", "rm"], "use prune --remove=NAME"),
+    (&["info"], "use stats"),
+    (&["mount"], "use ls, cat, restore or export"),
+    (
+        &["compact", "gc"],
+        "use prune; clean marks what is poorly used",
+    ),
+];
+
+/// Makes a console for a command line that does not parse; JSON is printed if it looks as if it had been asked for.
+pub(super) fn unparsed(typed: &[OsString]) -> Console {
+    let json = typed
+        .iter()
+        .take_while(|argument| *argument != "--")
+        .any(|argument| argument == "--json");
+    Console::new(Verbosity::Normal, json)
+}
+
+/// Answers a command line that does not parse, and returns the exit code.
+pub(super) fn answer(error: &clap::Error, expanded: &Expanded) -> u8 {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        // A closed standard output is the only way this fails, and then nobody is listening.
+        drop(error.print());
+        let asked = error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        return if asked { DONE } else { USAGE };
+    }
+    let text = error.render().to_string();
+    let command = command(&text);
+    let message = elsewhere(error)
+        .or_else(|| missing(error))
+        .unwrap_or_else(|| in_one_line(&text));
+    let message = message + dashed_path(error);
+    let message = if command == "pileus clean" && message.contains("'--dest'") {
+        "clean works on local state, not on a store: write --localdb=DIR instead of --dest"
+            .to_owned()
+    } else {
+        message
+    };
+    let told = format!("{message} (see: {command} --help)");
+    unparsed(&expanded.line).error(&expanded.blame(&told));
+    USAGE
+}
+
+/// Returns the command whose help tells more.
+fn command(text: &str) -> String {
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+    let usage = usage.filter(|usage| !usage.starts_with("pileus <"));
+    let words = usage.unwrap_or("pileus").split_whitespace();
+    words
+        .take_while(|w| !w.starts_with(['-', '<', '[']))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Returns the parser's words without what is the same for all mistakes, and without a way to pass as a PATH what is an option with a slip.
+fn in_one_line(text: &str) -> String {
+    let told = text
+        .split("\n\n")
+        .filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more information"));
+    let lines = told
+        .flat_map(str::lines)
+        .filter(|line| !line.trim_start().starts_with("tip: to pass "));
+    let words = lines
+        .flat_map(str::split_whitespace)
+        .collect::<Vec<_>>()
+        .join(" ");
+    words
+        .strip_prefix("error: ")
+        .unwrap_or(&words)
+        .replace(" tip: ", "; ")
+}
+
+/// Says how to write a PATH that was taken for an option of one letter.
+fn dashed_path(error: &clap::Error) -> &'static str {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word))
+            if error.kind() == ErrorKind::UnknownArgument
+                && word.starts_with('-')
+                && !word.starts_with("--") =>
+        {
+            "; a PATH that begins with - is written ./-"
+        }
+        _ => "",
+    }
+}
+
+/// Says which arguments are missing.
+fn missing(error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::MissingRequiredArgument {
+        return None;
+    }
+    let Some(ContextValue::Strings(arguments)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let shown = |argument: &String| argument.replace(" <", "=").replace(['<', '>'], "");
+    let shown: Vec<_> = arguments.iter().map(shown).collect();
+    let are = if shown.len() == 1 { "is" } else { "are" };
+    Some(format!("{} {are} missing", shown.join(" and ")))
+}
+
+/// Says what there is in place of another program's command.
+fn elsewhere(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let mut rows = ELSEWHERE.iter();
+    let (_, instead) = rows.find(|(words, _)| words.contains(&word.as_str()))?;
+    Some(format!("there is no command {word}: {instead}"))
+}
