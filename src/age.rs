@@ -17,13 +17,8 @@ impl Age {
             )
         };
         let mut span = Span::new();
-        let mut rest = text;
-        while !rest.is_empty() {
-            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let (number, tail) = rest.split_at(digits);
-            let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
-            let (unit, tail) = tail.split_at(letters);
-            let number: i64 = number.parse().map_err(|_| wrong())?;
+        for (number, unit) in quantities(text).ok_or_else(wrong)? {
+            let number = i64::try_from(number).map_err(|_| wrong())?;
             let added = |present: i64| present.checked_add(number).ok_or_else(wrong);
             span = match unit {
                 "min" => span.try_minutes(added(span.get_minutes())?),
@@ -35,10 +30,6 @@ impl Age {
                 _ => return Err(wrong()),
             }
             .map_err(|_| wrong())?;
-            rest = tail;
-        }
-        if text.is_empty() {
-            return Err(wrong());
         }
         Ok(Self(span))
     }
@@ -53,6 +44,21 @@ impl Age {
         let earlier = instant.to_zoned(zone.clone()).checked_sub(self.0);
         earlier.map_or(Timestamp::MIN, |zoned| zoned.timestamp())
     }
+}
+
+/// Takes a text such as `1y6mo` apart, into numbers and what stands behind each; none if it is empty or anything else.
+#[must_use]
+pub fn quantities(text: &str) -> Option<Vec<(u64, &str)>> {
+    let (mut found, mut rest) = (Vec::new(), text);
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, tail) = tail.split_at(letters);
+        found.push((number.parse().ok()?, unit));
+        rest = tail;
+    }
+    (!found.is_empty()).then_some(found)
 }
 
 #[cfg(test)]

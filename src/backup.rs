@@ -362,12 +362,14 @@ fn shown(base: &Path, source: &Source) -> String {
     }
 }
 
+/// Tells whether a file of this name is one of pileus itself, of a store or of local state.
+fn is_own(name: &[u8]) -> bool {
+    is_store_file(name) || std::str::from_utf8(name).is_ok_and(crate::local::is_local_file)
+}
+
 /// Tells directories with files of pileus itself; those that are not there, in a dry run, have none.
 fn own_directories(store: &StoreDir, local: &Path) -> Result<Vec<OwnDirectory>> {
     use std::os::unix::fs::MetadataExt;
-    let is_own = |name: &[u8]| {
-        is_store_file(name) || std::str::from_utf8(name).is_ok_and(crate::local::is_local_file)
-    };
     let cannot_look = |path: &Path| format!("cannot look at {}", path.display());
     let store_identity = store
         .identity()

@@ -4,9 +4,8 @@
 
 use std::path::Path;
 
-use crate::local::is_local_file;
 use crate::monitor::Counter;
-use crate::store::catalog::{Catalog, is_store_file};
+use crate::store::catalog::Catalog;
 use crate::wording::count;
 
 /// What every file system of the ext family has at its top.
@@ -38,17 +37,11 @@ pub(super) fn look(store: &Path, local: &Path, scheme: &str, monitor: &Counter<'
 
 /// Whoever mistypes --dest, or takes it for the source, finds segments among other files.
 fn warn_of_other_files(store: &Path, monitor: &Counter<'_>) {
-    let mut others = Vec::new();
-    for entry in std::fs::read_dir(store).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let is_ours = is_store_file(name.as_encoded_bytes())
-            || name
-                .to_str()
-                .is_some_and(|name| is_local_file(name) || name == LOST_AND_FOUND);
-        if !is_ours {
-            others.push(name);
-        }
-    }
+    let entries = std::fs::read_dir(store).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name());
+    let others: Vec<_> = names
+        .filter(|name| name != LOST_AND_FOUND && !super::is_own(name.as_encoded_bytes()))
+        .collect();
     let Some(first) = others.iter().min() else {
         return;
     };

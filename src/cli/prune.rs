@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
+use pileus::age::Age;
 use pileus::format::snapshot_name::SnapshotName;
 use pileus::monitor::{Event, Monitor};
-use pileus::prune::retention::{Age, Period, Rules};
+use pileus::prune::retention::{Period, Rules};
 use pileus::prune::{Fate, Plan, PlannedSnapshot, Prune, PruneOptions};
 use pileus::snapshot;
 use pileus::store::catalog::Catalog;

@@ -11,9 +11,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use pileus::age::Age;
 use pileus::local::database::look;
 use pileus::local::lock::Patience;
-use pileus::prune::retention::{Age, Rules};
+use pileus::prune::retention::Rules;
 use pileus::prune::{self, Fate, Plan, PruneOptions};
 use pileus::report::{self, Foreseen, NextPrune, ReportOptions};
 use serde_json::json;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use pileus::age::quantities;
 use pileus::local::lock::Patience;
 
 use super::Failure;
@@ -42,14 +43,10 @@ impl WaitArguments {
 
 /// Parses lengths of time such as `90s`, `10m` and sums of them (`2h30m`).
 fn parse(text: &str) -> Option<Duration> {
-    let (mut seconds, mut rest) = (0_u64, text);
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, tail) = rest.split_at(digits);
-        let (unit, unit_seconds) = UNITS.iter().find(|(unit, _)| tail.starts_with(unit))?;
-        let number: u64 = number.parse().ok()?;
+    let mut seconds = 0_u64;
+    for (number, unit) in quantities(text)? {
+        let (_, unit_seconds) = UNITS.iter().find(|(known, _)| *known == unit)?;
         seconds = seconds.checked_add(number.checked_mul(*unit_seconds)?)?;
-        rest = &tail[unit.len()..];
     }
     Some(Duration::from_secs(seconds))
 }

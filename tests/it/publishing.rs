@@ -46,6 +46,24 @@ fn last(events: &[(&str, String)], what: &str, is: impl Fn(&str) -> bool) -> usi
 }
 
 #[test]
+fn a_night_syncs_six_files_and_names_and_its_database_six_times() {
+    let place = Place::new();
+    place.sh("mkdir tree; seq 1000 >tree/text");
+    let backup = ["backup", "--dest=store", "--localdb=state", "tree"];
+    place.succeed(backup);
+    let events = traced(&place, &backup);
+    let syncs = events.iter().filter(|(what, _)| *what == "sync");
+    let of_database = syncs
+        .clone()
+        .filter(|(_, name)| name.starts_with("localdb") || name == "state");
+    assert_eq!(
+        (syncs.clone().count(), of_database.count()),
+        (11, 6),
+        "{events:?}"
+    );
+}
+
+#[test]
 fn segments_then_sums_then_descriptor_then_local_state() {
     let place = Place::new();
     place.sh("mkdir tree; head -c 600000 /dev/urandom >tree/noise; seq 1000 >tree/text");

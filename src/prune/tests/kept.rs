@@ -1,6 +1,7 @@
 //! What a prune keeps though no rule says so, because it cannot know better, and what cannot make it take more.
 
 use super::*;
+use crate::age::Age;
 
 #[test]
 fn young_orphans_wait() {
@@ -182,7 +183,7 @@ fn the_newest_of_every_scheme_stays_whatever_the_rules_say() {
     place.snapshot("20200101T000000", &[12]);
     let mut options = place.options(&[(Period::Yearly, 0), (Period::Last, 1)]);
     options.rules.counts.pop();
-    options.rules.within = Some(retention::Age::parse("0h").expect("an age"));
+    options.rules.within = Some(Age::parse("0h").expect("an age"));
     options.scheme = Some(String::new());
     let (removed, _) = prune(&options);
     assert_eq!(
@@ -239,7 +240,7 @@ proptest! {
         let counts: Vec<_> = Period::ALL.into_iter().zip(counts).collect();
         let mut options = place.options(&counts);
         options.dry_run = true;
-        options.rules.within = Some(retention::Age::parse("1d").expect("an age"));
+        options.rules.within = Some(Age::parse("1d").expect("an age"));
         let removed = || {
             let told = Told::new(usize::MAX);
             let planned = Prune::prepare(&options, now(), &told).expect("plans");

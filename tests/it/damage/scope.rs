@@ -64,7 +64,7 @@ fn a_damaged_descriptor_does_not_hide_the_others() {
     assert!(ended.stderr.contains("bad-99990101T000000"), "{ended:?}");
     // The latest is the bad one; the other has to be asked for, and is good.
     let ended = place.survive(["restore", "--dest=store", "--target=back"]);
-    ended.assert_one_line(1, &["bad-99990101T000000"]);
+    ended.assert_one_line(1, &["bad-99990101T000000", "is damaged", "pileus list"]);
     let chosen = format!("--snapshot={good}");
     place.succeed(["restore", "--dest=store", "--target=back", &chosen]);
 }
