@@ -206,7 +206,11 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
     let made_here = database.ensure_made_in(&options.store, |name| store.has_snapshot(name));
     made_here.inspect_err(|_| place.leave_as_it_was())?;
     if place.store_was_there && database.snapshots()?.is_empty() {
-        beginning::look(store.path(), local, &options.scheme, &monitor);
+        // Whoever may only add files cannot list them, and backs up all the same.
+        if let Ok(catalog) = Catalog::open(store.path()) {
+            let (path, scheme) = (store.path(), &options.scheme);
+            beginning::look(path, catalog.snapshots(), local, scheme, &monitor);
+        }
     }
     let comparing = options.deduplicate == Deduplicate::Verify && store.path().exists();
     let catalog = comparing.then(|| Catalog::open(store.path())).transpose()?;

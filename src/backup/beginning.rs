@@ -4,20 +4,22 @@
 
 use std::path::Path;
 
+use crate::format::snapshot_name::SnapshotName;
 use crate::monitor::Counter;
-use crate::store::catalog::Catalog;
 use crate::wording::count;
 
 /// What every file system of the ext family has at its top.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// Looks at the store in which a run begins with nothing.
-pub(super) fn look(store: &Path, local: &Path, scheme: &str, monitor: &Counter<'_>) {
-    // Whoever may only add files cannot list them, and backs up all the same.
-    let Ok(catalog) = Catalog::open(store) else {
-        return;
-    };
-    let mut snapshots = catalog.snapshots().peekable();
+/// Looks at the store in which a run begins with nothing, and at the names of what was published there.
+pub(super) fn look<'n>(
+    store: &Path,
+    snapshots: impl Iterator<Item = &'n SnapshotName>,
+    local: &Path,
+    scheme: &str,
+    monitor: &Counter<'_>,
+) {
+    let mut snapshots = snapshots.peekable();
     if snapshots.peek().is_none() {
         warn_of_other_files(store, monitor);
         return;

@@ -58,7 +58,7 @@ fn a_night_syncs_six_files_and_names_and_its_database_six_times() {
         .filter(|(_, name)| name.starts_with("localdb") || name == "state");
     assert_eq!(
         (syncs.clone().count(), of_database.count()),
-        (11, 6),
+        (12, 6),
         "{events:?}"
     );
 }
