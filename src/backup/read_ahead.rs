@@ -1,4 +1,4 @@
-//! Reads small files ahead of the conductor, in the thread of the scan.
+//! Reads small files ahead of the conductor, in a thread between the scan and it.
 //!
 //! In a first backup every file is read, so nobody has to be asked before one is opened. Opening, reading and hashing then go on
 //! beside the conductor's work, which is the block index, the metadata log and the tar stream; with a million small files each of
@@ -75,9 +75,7 @@ pub(super) fn read(
     buffer: &mut Vec<u8>,
     clock: &dyn Clock,
 ) -> Option<ReadAhead> {
-    if file_type(seen) != SFlag::S_IFREG || seen.st_nlink != 1 || small_size(seen).is_none() {
-        return None;
-    }
+    expected_bytes(seen)?;
     let mut open = contents::open(parent, name).ok()?;
     let racy = is_racy_at(&open.stat, clock.now());
     let xattrs = describe::xattrs_of_file(&open.file);
@@ -103,6 +101,12 @@ pub(super) fn read(
         digest: BlockDigest::of(&buffer[start..]),
         range: start..end,
     })
+}
+
+/// Returns the size of a file that is read ahead, as the scan saw it; none of any other.
+pub(super) fn expected_bytes(seen: &FileStat) -> Option<usize> {
+    let is_plain = file_type(seen) == SFlag::S_IFREG && seen.st_nlink == 1;
+    small_size(seen).filter(|_| is_plain)
 }
 
 fn small_size(stat: &FileStat) -> Option<usize> {

@@ -26,6 +26,9 @@ const PIECE_BYTES: u64 = 64 << 10;
 /// Smaller pieces are joined with their neighbour when one of both changes, so that the root does not fill with small ones.
 const PIECE_BYTES_MIN: u64 = 16 << 10;
 
+/// Room for a stanza without a list of references; most need some 350 bytes.
+const STANZA_BYTES: usize = 512;
+
 /// Most references that stand in a stanza itself, about 60 KB of text; a file of more than a gigabyte has more.
 const REFERENCES_MAX: usize = 1024;
 
@@ -181,7 +184,7 @@ impl<'r> MetadataLogWriter<'r> {
     /// `remembered`, contents and lists are filled in here.
     pub fn append(&mut self, pool: &Pool, entry: &Entry, mut remembered: Remembered) -> Result<()> {
         self.make_room(pool, &entry.path)?;
-        let mut stanza = Vec::new();
+        let mut stanza = Vec::with_capacity(STANZA_BYTES);
         match &entry.kind {
             EntryKind::File(contents) if contents.data.len() > REFERENCES_MAX => {
                 let mut shortened = entry.clone();

@@ -107,7 +107,9 @@ impl Pool {
         let receiver = Arc::new(Mutex::new(receiver));
         let start_worker = |_| {
             let (shared, receiver) = (Arc::clone(&shared), Arc::clone(&receiver));
-            thread::Builder::new().spawn(move || work(&shared, &receiver))
+            thread::Builder::new()
+                .name("filter".to_owned())
+                .spawn(move || work(&shared, &receiver))
         };
         let workers = (0..jobs.max(1)).map(start_worker);
         let workers: Result<_, _> = workers.collect();

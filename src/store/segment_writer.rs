@@ -10,9 +10,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anyhow::Result;
-use tar::{EntryType, Header};
 
 use super::filter::{Filter, Framing};
+use super::member_header::MemberHeaders;
 use super::pool::{OpenSegment, Pool};
 use crate::format::BLOCK_BYTES;
 use crate::format::object_ref::{ObjectId, SegmentId};
@@ -56,6 +56,7 @@ pub struct OpenedSegment {
 
 struct Filling {
     segment: Arc<OpenSegment>,
+    headers: MemberHeaders,
     buffer: Vec<u8>,
     next_sequence: u32,
     next_frame: usize,
@@ -113,7 +114,7 @@ impl SegmentWriter {
             segment: filling.segment.id(),
             sequence: filling.next_sequence,
         };
-        filling.push_member(object, data, self.mtime);
+        filling.push_member(data);
         filling.segment.add_data_bytes(data.len() as u64);
         self.data_bytes += data.len() as u64;
         match self.filter.framing() {
@@ -158,6 +159,7 @@ impl SegmentWriter {
             group: self.group,
         });
         Filling {
+            headers: MemberHeaders::new(segment.id(), self.mtime),
             segment,
             buffer: pool.buffer(0),
             next_sequence: 0,
@@ -225,19 +227,9 @@ impl SegmentWriter {
 
 impl Filling {
     /// Appends one tar member: header, data, padding.
-    fn push_member(&mut self, object: ObjectId, data: &[u8], mtime: u64) {
-        let mut header = Header::new_ustar();
-        header
-            .set_path(object.to_string())
-            .expect("an object's name fits a ustar header");
-        header.set_size(data.len() as u64);
-        header.set_mode(0o600);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(mtime);
-        header.set_entry_type(EntryType::Regular);
-        header.set_cksum();
-        self.buffer.extend_from_slice(header.as_bytes());
+    fn push_member(&mut self, data: &[u8]) {
+        let header = self.headers.next(self.next_sequence, data.len() as u64);
+        self.buffer.extend_from_slice(header);
         self.buffer.extend_from_slice(data);
         // The buffer itself begins anywhere in a tar block: frames are cut without regard to them.
         let padding = data.len().next_multiple_of(TAR_BLOCK_BYTES) - data.len();

@@ -41,6 +41,16 @@ pub(in crate::backup) enum Called {
     Itself,
 }
 
+impl Called {
+    /// Returns the name by which the directory knows what has this path.
+    pub(in crate::backup) fn name(self, path: &EntryPath) -> &[u8] {
+        match self {
+            Self::ByItsName => path.split().1,
+            Self::Itself => b".",
+        }
+    }
+}
+
 /// A directory whose own files are left out of every backup: the store, and local state.
 pub(in crate::backup) struct OwnDirectory {
     /// Device and inode number.

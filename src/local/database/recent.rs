@@ -1,20 +1,25 @@
 //! Blocks of this run on their way into the block index.
 //!
 //! Digests are spread evenly, so one row at a time goes to one page of the table after the other, and most pages leave SQLite's
-//! cache again before they get a second row. Rows therefore wait, and go to the table in its order, many at once. They are found
-//! while they wait; whoever reads the table otherwise settles them first.
+//! cache again before they get a second row. Rows therefore wait, and go to the table in its order, many at once: of
+//! a million, all pages of the table are then written some ten times and not each some hundred times. They are found while they wait;
+//! whoever reads the table otherwise settles them first.
 //!
 //! A run that began with an empty index, as a first backup does, remembers besides what it put into the table, in a filter that may
 //! say *perhaps* of a digest but never *no* wrongly (Bloom, Communications of the ACM 13 (7), 1970). Nearly all of its blocks are
 //! then known to be new without a look into the table.
 
-use std::collections::HashMap;
-
 use super::BlockDigest;
 use crate::format::object_ref::ObjectId;
 
-/// Rows that wait at most: some 2 MB, with what it takes to sort them.
-const WAITING_MAX: usize = 1 << 13;
+/// Rows that wait at most: 4.5 MiB.
+const WAITING_MAX: usize = 1 << 16;
+
+/// Places of the rows that wait, half of them empty: 512 KiB.
+const SLOTS: usize = 2 * WAITING_MAX;
+
+/// A slot that has no row.
+const EMPTY: u32 = 0;
 
 /// Bits of the filter: 1 MiB. With a million blocks one look in fifty is in vain, with ten million nearly each.
 const FILTER_BITS: usize = 1 << 23;
@@ -27,16 +32,22 @@ const BITS_A_DIGEST: usize = 4;
 pub(super) struct Row {
     pub(super) length: u32,
     pub(super) object: ObjectId,
-    /// The row of its segment.
-    pub(super) segment: i64,
     pub(super) stored: Option<i64>,
 }
 
 /// What this run added.
 pub(super) struct RecentBlocks {
-    waiting: HashMap<BlockDigest, Row>,
+    waiting: Waiting,
     /// What was settled; none if the table had blocks before, of which the filter knows nothing.
     settled: Option<Filter>,
+}
+
+/// Rows, found by a hash table of their own whose slots are a few bytes: one of the library would take as much again for the sorting.
+#[derive(Default)]
+struct Waiting {
+    rows: Vec<(BlockDigest, Row)>,
+    /// The number of a row, counted from 1, in the first slot at or behind that of its digest that was empty.
+    slots: Vec<u32>,
 }
 
 /// A set of digests that grows; empty as long as it has no bits.
@@ -47,14 +58,15 @@ impl RecentBlocks {
     /// Begins with nothing; `is_empty` says whether the table is empty too.
     pub(super) fn new(is_empty: bool) -> Self {
         Self {
-            waiting: HashMap::new(),
+            waiting: Waiting::default(),
             settled: is_empty.then(Filter::default),
         }
     }
 
     /// Returns what waits under a digest.
     pub(super) fn find(&self, digest: &BlockDigest) -> Option<Row> {
-        self.waiting.get(digest).copied()
+        let at = self.waiting.find(digest).ok()?;
+        Some(self.waiting.rows[at].1)
     }
 
     /// Tells whether the table may have a digest.
@@ -65,21 +77,65 @@ impl RecentBlocks {
 
     /// Adds a row, in place of one that waits under the same digest; `true` if it is time to settle.
     pub(super) fn add(&mut self, digest: BlockDigest, row: Row) -> bool {
-        self.waiting.insert(digest, row);
-        self.waiting.len() >= WAITING_MAX
+        self.waiting.add(digest, row);
+        self.waiting.rows.len() >= WAITING_MAX
     }
 
-    /// Returns all that waits, in the order of the table; from now on it counts as settled.
-    pub(super) fn take(&mut self) -> Vec<(BlockDigest, Row)> {
-        let mut rows: Vec<_> = self.waiting.drain().collect();
+    /// Returns all that waits, in the order of the table. It counts as settled; [`RecentBlocks::clear`] follows once it is.
+    pub(super) fn settle(&mut self) -> &[(BlockDigest, Row)] {
+        let rows = &mut self.waiting.rows;
         rows.sort_unstable_by_key(|(digest, _)| digest.0);
+        // Sorted, they are not where the slots say.
+        self.waiting.slots.clear();
         if let Some(settled) = &mut self.settled {
-            for (digest, _) in &rows {
+            for (digest, _) in &*rows {
                 settled.add(digest);
             }
         }
         rows
     }
+
+    /// Lets nothing wait any more.
+    pub(super) fn clear(&mut self) {
+        self.waiting.rows.clear();
+        self.waiting.slots.clear();
+    }
+}
+
+impl Waiting {
+    /// Returns where the row of a digest is, or the empty slot that one would get; without slots there are no rows, and the slot is of no use.
+    fn find(&self, digest: &BlockDigest) -> Result<usize, usize> {
+        let mut slot = slot_of(digest);
+        loop {
+            match self.slots.get(slot) {
+                None | Some(&EMPTY) => return Err(slot),
+                Some(&number) => {
+                    let at = number as usize - 1;
+                    if self.rows[at].0 == *digest {
+                        return Ok(at);
+                    }
+                }
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+    }
+
+    fn add(&mut self, digest: BlockDigest, row: Row) {
+        self.slots.resize(SLOTS, EMPTY);
+        match self.find(&digest) {
+            Ok(at) => self.rows[at].1 = row,
+            Err(slot) => {
+                self.rows.push((digest, row));
+                self.slots[slot] = u32::try_from(self.rows.len()).expect("few rows wait");
+            }
+        }
+    }
+}
+
+/// Returns where the row of a digest is looked for first. The filter looks at other bytes.
+fn slot_of(digest: &BlockDigest) -> usize {
+    let [.., a, b, c, d] = digest.0;
+    u32::from_le_bytes([a, b, c, d]) as usize % SLOTS
 }
 
 impl Filter {
@@ -120,7 +176,6 @@ mod tests {
                 segment: SegmentId::from_bytes([1; 16]),
                 sequence,
             },
-            segment: 1,
             stored: None,
         }
     }
@@ -132,9 +187,14 @@ mod tests {
             recent.add(digest(n), row(n));
         }
         assert!(!recent.may_be_in_table(&digest(7)), "it only waits");
-        let rows = recent.take();
+        let rows = recent.settle();
         assert!(rows.is_sorted_by_key(|(digest, _)| digest.0));
         assert_eq!(rows.len(), 10_000);
+        recent.clear();
+        assert!(
+            recent.find(&digest(7)).is_none(),
+            "it does not wait any more"
+        );
         assert!((0..10_000).all(|n| recent.may_be_in_table(&digest(n))));
         let in_vain = (10_000..110_000).filter(|&n| recent.may_be_in_table(&digest(n)));
         assert!(in_vain.count() < 100);
@@ -153,5 +213,9 @@ mod tests {
         assert!((0..last).all(|n| !recent.add(digest(n), row(n))));
         assert!(!recent.add(digest(0), row(7)), "it replaces another");
         assert!(recent.add(digest(last), row(last)));
+        let sequence = |n| recent.find(&digest(n)).map(|row| row.object.sequence);
+        assert_eq!(sequence(0), Some(7));
+        assert!((1..=last).all(|n| sequence(n) == Some(n)));
+        assert_eq!(sequence(last + 1), None);
     }
 }

@@ -11,8 +11,8 @@ use crate::format::object_ref::SegmentId;
 impl Database {
     /// Forgets everything, in the run's transaction: until it is committed, all is as it was.
     pub fn clear(&mut self) -> Result<()> {
-        self.row_ids.clear();
         self.settle_blocks()?;
+        self.row_ids.clear();
         self.execute(
             "DELETE FROM segment_use; DELETE FROM snapshot; DELETE FROM signature; DELETE FROM block; DELETE FROM segment",
         )

@@ -1,0 +1,165 @@
+//! Paths that are handed over at once, with what belongs to them.
+//!
+//! A batch is bounded in paths, in open directories and in bytes of the files that are read ahead, whatever the tree is.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use anyhow::Result;
+use jiff::Timestamp;
+use nix::sys::stat::FileStat;
+
+use super::{Found, Visitor};
+use crate::backup::Clock;
+use crate::backup::read_ahead::{self, FILE_BYTES_MAX, ReadAhead};
+use crate::backup::scan::{Called, Seen};
+use crate::format::path::EntryPath;
+
+/// Paths after which a batch is handed over.
+const BATCH_PATHS: usize = 256;
+
+/// Directories that the paths of a batch may be in; each is an open file.
+const BATCH_DIRECTORIES: usize = 16;
+
+/// Bytes of files to be read ahead after which a batch is handed over. With what the last file has beyond it, and with files that have
+/// grown since the scan, it is never more than this and two of the largest files.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// Paths that follow one another.
+pub(super) struct Batch {
+    /// All paths, one after the other.
+    paths: Vec<u8>,
+    directories: Vec<Arc<OwnedFd>>,
+    entries: Vec<BatchEntry>,
+    /// Bytes of the files that may be read ahead, by the stats of the scan.
+    small_file_bytes: usize,
+    /// The files that were read ahead.
+    files: Vec<ReadAhead>,
+    /// Their contents, one after the other.
+    contents: Vec<u8>,
+    /// Before the first of the paths was looked at.
+    begun: Timestamp,
+}
+
+struct BatchEntry {
+    /// Where its path ends in `paths`.
+    path_end: usize,
+    /// What was found there; none of what is left out.
+    found: Option<BatchFound>,
+    /// Why it is taken or left out, if reasons are asked for.
+    reason: Option<Arc<str>>,
+}
+
+struct BatchFound {
+    /// Index of its directory.
+    directory: usize,
+    called: Called,
+    stat: FileStat,
+    partial: bool,
+    /// Its index in `files`, if it was read ahead.
+    file: Option<usize>,
+}
+
+impl Batch {
+    /// Begins a batch, at a moment before the first of its paths is looked at.
+    pub(super) fn new(begun: Timestamp) -> Self {
+        Self {
+            paths: Vec::new(),
+            directories: Vec::new(),
+            entries: Vec::with_capacity(BATCH_PATHS),
+            small_file_bytes: 0,
+            files: Vec::new(),
+            contents: Vec::new(),
+            begun,
+        }
+    }
+
+    /// Adds a path that is to be backed up.
+    pub(super) fn push(&mut self, seen: Seen<'_>) {
+        let known = self.directories.last();
+        if known.is_none_or(|last| !Arc::ptr_eq(last, seen.parent)) {
+            self.directories.push(Arc::clone(seen.parent));
+        }
+        self.small_file_bytes += read_ahead::expected_bytes(&seen.stat).unwrap_or(0);
+        self.paths.extend_from_slice(seen.path.as_bytes());
+        self.entries.push(BatchEntry {
+            path_end: self.paths.len(),
+            found: Some(BatchFound {
+                directory: self.directories.len() - 1,
+                called: seen.called,
+                stat: seen.stat,
+                partial: seen.partial,
+                file: None,
+            }),
+            reason: seen.rule,
+        });
+    }
+
+    /// Adds a path that is left out.
+    pub(super) fn push_left_out(&mut self, path: &EntryPath, why: Arc<str>) {
+        self.paths.extend_from_slice(path.as_bytes());
+        self.entries.push(BatchEntry {
+            path_end: self.paths.len(),
+            found: None,
+            reason: Some(why),
+        });
+    }
+
+    /// Tells whether it is time to hand it over.
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= BATCH_PATHS
+            || self.directories.len() >= BATCH_DIRECTORIES
+            || self.small_file_bytes >= BATCH_BYTES
+    }
+
+    /// Reads its small files; not those that have no room any more, since others have grown.
+    pub(super) fn read_files(&mut self, clock: &dyn Clock) {
+        self.files.reserve_exact(self.entries.len());
+        self.contents.reserve_exact(self.small_file_bytes);
+        let mut path = EntryPath::scan_root();
+        let mut path_begin = 0;
+        for entry in &mut self.entries {
+            path.copy_from(&self.paths[path_begin..entry.path_end]);
+            path_begin = entry.path_end;
+            let Some(found) = &mut entry.found else {
+                continue;
+            };
+            if self.contents.len() > BATCH_BYTES + FILE_BYTES_MAX {
+                return;
+            }
+            let parent = self.directories[found.directory].as_fd();
+            let name = found.called.name(&path);
+            let contents = &mut self.contents;
+            if let Some(file) = read_ahead::read(parent, name, &found.stat, contents, clock) {
+                found.file = Some(self.files.len());
+                self.files.push(file);
+            }
+        }
+    }
+
+    /// Shows all paths to the visitor, each in `path`.
+    pub(super) fn visit_all(&self, path: &mut EntryPath, visitor: &mut dyn Visitor) -> Result<()> {
+        let mut path_begin = 0;
+        for entry in &self.entries {
+            path.copy_from(&self.paths[path_begin..entry.path_end]);
+            path_begin = entry.path_end;
+            let reason = entry.reason.as_deref();
+            let Some(found) = &entry.found else {
+                visitor.pass(path, reason.unwrap_or_default());
+                continue;
+            };
+            let file = found.file.map(|at| &self.files[at]);
+            visitor.visit(&Found {
+                path,
+                parent: self.directories[found.directory].as_fd(),
+                name: found.called.name(path),
+                stat: found.stat,
+                seen: self.begun,
+                partial: found.partial,
+                rule: reason,
+                ahead: file.map(|file| file.in_buffer(&self.contents)),
+            })?;
+        }
+        Ok(())
+    }
+}
