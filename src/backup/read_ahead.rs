@@ -15,10 +15,12 @@ use std::os::fd::BorrowedFd;
 
 use anyhow::Result;
 use nix::sys::stat::{FileStat, SFlag};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 
 use super::Clock;
 use super::block_sink::LookUp;
-use super::contents::{self, is_zero};
+use super::contents::{self, OpenFile, is_zero};
 use super::describe::{self, ReadXattrs};
 use super::look_ahead::Found;
 use super::run::{Run, is_racy_at};
@@ -76,7 +78,7 @@ pub(super) fn read(
     clock: &dyn Clock,
 ) -> Option<ReadAhead> {
     expected_bytes(seen)?;
-    let mut open = contents::open(parent, name).ok()?;
+    let open = contents::open(parent, name).ok()?;
     let racy = is_racy_at(&open.stat, clock.now());
     let xattrs = describe::xattrs_of_file(&open.file);
     let pairs = xattrs.xattrs.iter();
@@ -85,14 +87,14 @@ pub(super) fn read(
         return None;
     }
     let start = buffer.len();
-    let end = start + small_size(&open.stat)?;
-    buffer.resize(end, 0);
-    let is_whole = contents::fill(&mut open.file, &mut buffer[start..])
+    let size = small_size(&open.stat)?;
+    let is_whole = append(&open, size, buffer)
         .is_ok_and(|bytes| contents::what_changed(&open, bytes as u64).is_none());
     if !is_whole {
         buffer.truncate(start);
         return None;
     }
+    let end = buffer.len();
     Some(ReadAhead {
         stat: open.stat,
         racy,
@@ -101,6 +103,16 @@ pub(super) fn read(
         digest: BlockDigest::of(&buffer[start..]),
         range: start..end,
     })
+}
+
+/// Appends the bytes of a file, of which one read gets all: what is short is not read ahead. Returns their number, which is not `size`
+/// if there are more or fewer. No byte is written before the kernel writes it.
+fn append(open: &OpenFile, size: usize, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
+    if size == 0 {
+        return Ok(0);
+    }
+    buffer.reserve(size);
+    rustix::io::read(&open.file, spare_capacity(buffer))
 }
 
 /// Returns the size of a file that is read ahead, as the scan saw it; none of any other.

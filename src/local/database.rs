@@ -143,7 +143,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // FULL costs an fsync for each commit. NORMAL would save it and could lose the last commit in a power failure.
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.pragma_update(None, "cache_size", -4096)?;
     connection.pragma_update(None, "foreign_keys", true)
 }
 

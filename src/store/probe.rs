@@ -7,6 +7,7 @@
 /// Smaller blocks are not probed: a file of its own segment group would cost more order than it saves.
 const SMALLEST_PROBED_BYTES: usize = 16 << 10;
 const SAMPLE_BYTES: usize = 4096;
+const RUN_BYTES: usize = 64;
 const TRIAL_BYTES: usize = 16 << 10;
 /// Entropy of a 4 KiB sample of noise measures about 7.95 bits a byte.
 const NOISE_BITS_PER_BYTE: f64 = 7.8;
@@ -15,28 +16,20 @@ const NOISE_BITS_PER_BYTE: f64 = 7.8;
 #[must_use]
 pub fn is_incompressible(block: &[u8]) -> bool {
     block.len() >= SMALLEST_PROBED_BYTES
-        && entropy(&sample(block)) > NOISE_BITS_PER_BYTE
+        && entropy(block) > NOISE_BITS_PER_BYTE
         && trial_fails(block)
 }
 
-/// Takes runs of 64 bytes spread evenly over the block.
-fn sample(block: &[u8]) -> Vec<u8> {
-    const RUN: usize = 64;
-    let step = block.len() / (SAMPLE_BYTES / RUN);
-    block
-        .chunks(step)
-        .flat_map(|chunk| &chunk[..RUN.min(chunk.len())])
-        .copied()
-        .collect()
-}
-
-/// Returns the order-0 entropy in bits a byte.
-fn entropy(sample: &[u8]) -> f64 {
+/// Returns the order-0 entropy of a sample, runs of bytes spread evenly over the block, in bits a byte.
+fn entropy(block: &[u8]) -> f64 {
+    let step = block.len() / (SAMPLE_BYTES / RUN_BYTES);
     let mut counts = [0_u32; 256];
-    for &byte in sample {
-        counts[usize::from(byte)] += 1;
+    for chunk in block.chunks(step) {
+        for &byte in &chunk[..RUN_BYTES.min(chunk.len())] {
+            counts[usize::from(byte)] += 1;
+        }
     }
-    let total = f64::from(u32::try_from(sample.len()).expect("samples are small"));
+    let total = f64::from(counts.iter().sum::<u32>());
     counts
         .iter()
         .filter(|&&n| n > 0)
