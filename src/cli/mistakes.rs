@@ -118,7 +118,7 @@ fn needless(error: &clap::Error, command: &str) -> Option<String> {
         return None;
     };
     let is_meant = error.kind() == ErrorKind::UnknownArgument && word == "--localdb";
-    let command = command.trim_start_matches("pileus ");
+    let command = command.strip_prefix("pileus ")?;
     is_meant.then(|| format!("{command} needs no local state: leave --localdb out"))
 }
 
