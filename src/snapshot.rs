@@ -72,10 +72,11 @@ pub fn choose(
             instead(&candidates, wanted)
         ),
         _ => bail!(
-            "\"{wanted}\" fits {} snapshots, from {} to {}: write more of the name",
+            "\"{wanted}\" fits {} snapshots, from {} to {}: write more of the name{}",
             matching.len(),
             matching[0],
-            matching[matching.len() - 1]
+            matching[matching.len() - 1],
+            latest_of_scheme(&candidates, wanted)
         ),
     }
 }
@@ -169,6 +170,13 @@ fn instead(candidates: &[&SnapshotName], wanted: &str) -> String {
     format!("the nearest is {nearest}{hint}")
 }
 
+/// Says how the latest snapshot of a scheme is named, if that is what was typed.
+fn latest_of_scheme(candidates: &[&SnapshotName], wanted: &str) -> String {
+    let is_scheme = candidates.iter().any(|name| name.scheme() == wanted);
+    let hint = format!(", or --scheme={wanted} for the latest of that scheme");
+    if is_scheme { hint } else { String::new() }
+}
+
 /// Returns the snapshot whose name shares the longest beginning with `wanted`; the latest of equals.
 fn nearest<'n>(candidates: &[&'n SnapshotName], wanted: &str) -> &'n SnapshotName {
     let shared = |name: &&&SnapshotName| {
@@ -255,6 +263,12 @@ mod tests {
                 "a-",
                 None,
                 "fits 2 snapshots, from a-20261101T000000 to a-20261120T235959",
+            ),
+            (
+                NAMES,
+                "b",
+                None,
+                "write more of the name, or --scheme=b for the latest of that scheme",
             ),
             (NAMES, "@x", None, "is not a time: write @2026-11-01"),
             (
