@@ -55,8 +55,8 @@ pub enum Other {
     Snapshot(SnapshotName),
     /// Files on the disk.
     Disk {
-        /// The directory that stored paths are relative to.
-        root: PathBuf,
+        /// The directory that stored paths are relative to. If none is named it is `/`, where something of the snapshot has to be.
+        root: Option<PathBuf>,
         /// Whether contents are read although size and time of change are the same.
         read_contents: bool,
     },
@@ -154,12 +154,18 @@ pub fn run(
             root,
             read_contents,
         } => {
+            let is_named = root.is_some();
+            let root = root.clone().unwrap_or_else(|| PathBuf::from("/"));
             ensure!(root.is_dir(), "{} is not a directory", root.display());
             let log = MetadataLogReader::new(&mut objects, old.root);
             let sources = Sources::of_log(log, old.is_by_pileus(), !options.only.is_empty());
+            if !is_named {
+                let log = MetadataLogReader::new(&mut objects, old.root);
+                sources.ensure_any_in(&root, &options.only, log)?;
+            }
             comparison.contents.disk = Some((root.clone(), *read_contents));
             let disk = Disk::new(
-                root,
+                &root,
                 sources,
                 Chosen::new(&options.only),
                 &options.excluded,

@@ -11,6 +11,7 @@
 //! Whatever cannot be restored is a problem of its own entry; everything else is.
 
 pub(crate) mod attributes;
+mod blocked;
 mod collision;
 mod contents;
 mod delete;

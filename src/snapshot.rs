@@ -67,15 +67,16 @@ pub fn choose(
             "there is no snapshot \"{wanted}\": a time is written @{wanted}, and means the last one up to then"
         ),
         [] => bail!(
-            "there is no snapshot \"{}\": the nearest is {}",
+            "there is no snapshot \"{}\": {}",
             crate::format::escape(wanted.as_bytes()),
-            nearest(&candidates, wanted)
+            instead(&candidates, wanted)
         ),
         _ => bail!(
-            "\"{wanted}\" fits {} snapshots, from {} to {}: write more of the name",
+            "\"{wanted}\" fits {} snapshots, from {} to {}: write more of the name{}",
             matching.len(),
             matching[0],
-            matching[matching.len() - 1]
+            matching[matching.len() - 1],
+            latest_of_scheme(&candidates, wanted)
         ),
     }
 }
@@ -152,6 +153,28 @@ fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
     local(date.tomorrow().ok()?.at(0, 0, 0, 0))?
         .checked_sub(1.nanosecond())
         .ok()
+}
+
+/// Says what to write in place of a name that no snapshot has.
+fn instead(candidates: &[&SnapshotName], wanted: &str) -> String {
+    let nearest = nearest(candidates, wanted);
+    if wanted.starts_with("latest") {
+        return "pileus list names those before the latest".to_owned();
+    }
+    let begin = |name: &str| name.chars().next();
+    let hint = if begin(&nearest.to_string()) == begin(wanted) {
+        ""
+    } else {
+        " (pileus list names all; times are written @1d, a day ago, or @2026-11-01)"
+    };
+    format!("the nearest is {nearest}{hint}")
+}
+
+/// Says how the latest snapshot of a scheme is named, if that is what was typed.
+fn latest_of_scheme(candidates: &[&SnapshotName], wanted: &str) -> String {
+    let is_scheme = candidates.iter().any(|name| name.scheme() == wanted);
+    let hint = format!(", or --scheme={wanted} for the latest of that scheme");
+    if is_scheme { hint } else { String::new() }
 }
 
 /// Returns the snapshot whose name shares the longest beginning with `wanted`; the latest of equals.
@@ -241,7 +264,25 @@ mod tests {
                 None,
                 "fits 2 snapshots, from a-20261101T000000 to a-20261120T235959",
             ),
+            (
+                NAMES,
+                "b",
+                None,
+                "write more of the name, or --scheme=b for the latest of that scheme",
+            ),
             (NAMES, "@x", None, "is not a time: write @2026-11-01"),
+            (
+                NAMES,
+                "latest~1",
+                None,
+                "no snapshot \"latest~1\": pileus list names those before the latest",
+            ),
+            (
+                NAMES,
+                "yesterday",
+                None,
+                "the nearest is b-20261121T000000.checkpoint (pileus list names all; times are written @1d, a day ago,",
+            ),
             (
                 NAMES,
                 "2026-11-22",

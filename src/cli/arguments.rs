@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
     #[arg(short, long, global = true, help_heading = OF_ALL, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
 
-    /// Print nothing but errors and problems
+    /// Print only errors, problems and what was asked for
     #[arg(short, long, global = true, help_heading = OF_ALL)]
     pub(crate) quiet: bool,
 

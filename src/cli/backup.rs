@@ -14,6 +14,7 @@ use pileus::format::object_ref::SegmentId;
 use pileus::format::segment_group::SegmentGroup;
 use pileus::format::snapshot_name::check_scheme;
 use pileus::local::lock::{Patience, Waiting};
+use pileus::monitor::{Event, Monitor};
 use pileus::store::filter::{Codec, Filter};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -41,6 +42,10 @@ pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> 
         reasons: options.dry_run && console.is_verbose(),
         ..options
     };
+    if let Some(told) = arguments.choosing.without_effect() {
+        // No reason to have no backup: what is too much in it harms nobody.
+        console.event(&Event::Warning(&told));
+    }
     let begun = Instant::now();
     let stop = stop_on_signals().map_err(|e| anyhow::anyhow!("cannot wait for signals: {e}"))?;
     let remembering = Remembering::new(console);
@@ -63,7 +68,10 @@ pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> 
                 cleaned => cleaned?,
             }
         }
-        Ok(backup::run(&options, surroundings)?)
+        let report = backup::run(&options, surroundings)?;
+        // Before hooks print anything: they come behind the backup.
+        tell(&report, &options, begun.elapsed().as_secs_f64(), console);
+        Ok(report)
     })?;
     summarize(&report, &options, begun.elapsed().as_secs_f64(), console);
     if report.interrupted {
@@ -207,6 +215,7 @@ fn check_extension(extension: &str) -> Result<(), String> {
     ))
 }
 
+/// Prints the summary for machines, which counts the problems of hooks too.
 fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, console: &Console) {
     let (entries, written) = (report.entries, report.groups.total());
     let groups: serde_json::Map<_, _> = report.groups.iter().map(json_of_group).collect();
@@ -222,6 +231,11 @@ fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, conso
         "disk_bytes": written.disk_bytes, "segments": written.segments, "groups": groups,
         "problems": report.problems, "seconds": seconds,
     }));
+}
+
+/// Prints the summary for people.
+fn tell(report: &BackupReport, options: &BackupOptions, seconds: f64, console: &Console) {
+    let (entries, written) = (report.entries, report.groups.total());
     let found = {
         let (total, bytes) = (entries.total(), size::show(report.source_bytes));
         format!("{} with {bytes} in files", count(total, "entry"))

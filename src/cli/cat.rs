@@ -3,6 +3,7 @@
 use anyhow::{Context, anyhow};
 use pileus::file_reader::{self, Part};
 use pileus::format::entry::{Entry, EntryKind};
+use pileus::format::escape;
 use pileus::format::path::EntryPath;
 use pileus::metadata_log::MetadataLogReader;
 use pileus::snapshot;
@@ -33,7 +34,8 @@ pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
     let entry = entry
         .with_context(|| format!("{path} {}", snapshot::lacks(catalog.root(), &name, &path)))?;
     let EntryKind::File(contents) = &entry.kind else {
-        return Err(anyhow!("{path} is not a regular file in snapshot {name}").into());
+        let hint = no_file(&entry.kind);
+        return Err(anyhow!("{path} is not a regular file in snapshot {name}{hint}").into());
     };
     let zeros = vec![0; 64 << 10];
     let printed = file_reader::read(contents, &mut objects, &mut |part| match part {
@@ -51,6 +53,17 @@ pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
     });
     printed.with_context(|| format!("{path}, of which something may have been printed"))?;
     Ok(DONE)
+}
+
+/// Says what there is in place of a file, and what shows it.
+fn no_file(kind: &EntryKind) -> String {
+    match kind {
+        EntryKind::Directory => ", but a directory: pileus ls shows what is in it".to_owned(),
+        EntryKind::Symlink { target } => {
+            format!(", but a symbolic link to {}", escape(target))
+        }
+        _ => String::new(),
+    }
 }
 
 fn find(

@@ -75,7 +75,7 @@ const OPTIONS: [(Kind, &str, &str, &str); 3] = [
         Kind::Include,
         "include",
         "PATTERN",
-        "Take what matches, even if a later --exclude matches it; the first that matches decides",
+        "Take what matches, even if a later --exclude matches it; the first that matches decides. Without any --exclude it leaves nothing out",
     ),
     (
         Kind::Exclude,
@@ -158,12 +158,29 @@ impl RuleArguments {
     }
 }
 
+impl RuleArguments {
+    /// Says what is wrong with includes where nothing is excluded. Other programs have an `--include` that takes nothing else.
+    pub(super) fn without_effect(&self) -> Option<String> {
+        let mut kinds = self.given.iter().map(|(kind, _)| kind);
+        let (_, first) = self.given.first()?;
+        kinds.all(|kind| matches!(kind, Kind::Include)).then(|| {
+            let first = first.to_string_lossy();
+            format!("--include={first} leaves nothing out by itself: add --exclude='*' behind it")
+        })
+    }
+}
+
 fn read(file: &OsStr, shown: &str) -> Result<Vec<Rule>, String> {
     let text = fs::read(file).map_err(|e| format!("--exclude-from={shown} cannot be read: {e}"))?;
     Rule::read_lines(&text, shown, Some(Action::Exclude)).collect()
 }
 
 impl ChoosingArguments {
+    /// Says what is wrong with rules that do nothing.
+    pub(super) fn without_effect(&self) -> Option<String> {
+        self.rules.without_effect()
+    }
+
     /// Interprets what says which of the files in the sources are taken.
     pub(super) fn selection(&self) -> Result<Selection, String> {
         let tags = self.exclude_if_present.iter();

@@ -142,11 +142,22 @@ fn relaxed(command: Command) -> Command {
 
 /// Reads the configuration files, the most important one first.
 fn read_files(matches: &ArgMatches, definition: &Command) -> Result<Vec<Setting>, String> {
-    let named = matches.get_one::<PathBuf>("config").cloned();
-    let named = named.or_else(|| std::env::var_os("PILEUS_CONFIG").map(PathBuf::from));
+    let typed = matches.get_one::<PathBuf>("config").cloned();
+    let by = if typed.is_some() {
+        "--config"
+    } else {
+        "PILEUS_CONFIG"
+    };
+    let named = typed.or_else(|| std::env::var_os("PILEUS_CONFIG").map(PathBuf::from));
     let mut settings = Vec::new();
     if let Some(path) = named {
-        let text = read(&path)?.ok_or_else(|| format!("{} does not exist", path.display()))?;
+        let missing = || {
+            let path = path.display();
+            format!(
+                "{by}={path} does not exist: name a configuration file, or leave {by} out for those in their usual places"
+            )
+        };
+        let text = read(&path)?.ok_or_else(missing)?;
         return file::parse(&path, &text, definition);
     }
     let user = user_directory().map(|directory| directory.join(USER_FILE));

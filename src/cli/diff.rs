@@ -1,6 +1,6 @@
 //! `pileus diff`.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &Diff, console: &Console) -> Result<u8, Failure> {
     let new = match &arguments.new {
         Some(wanted) => Other::Snapshot(choose(wanted)?),
         None => Other::Disk {
-            root: arguments.root.clone().unwrap_or_else(|| PathBuf::from("/")),
+            root: arguments.root.clone(),
             read_contents: arguments.contents,
         },
     };
@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &Diff, console: &Console) -> Result<u8, Failure> {
     };
     tell(&options.old, new, &report, begun, console);
     if let (Other::Disk { root, .. }, Some(path)) = (&options.new, gone) {
-        let root = root.display();
+        let root = root.as_deref().unwrap_or(Path::new("/")).display();
         let advice = format!(
             "{path} is not in {root}: if it was backed up by a relative path, say where that begins: --root=DIR"
         );

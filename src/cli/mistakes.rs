@@ -55,6 +55,7 @@ pub(super) fn answer(error: &clap::Error, expanded: &Expanded) -> u8 {
     let command = command(&text);
     let message = elsewhere(error)
         .or_else(|| missing(error))
+        .or_else(|| needless(error, &command))
         .unwrap_or_else(|| in_one_line(&text));
     let message = message + dashed_path(error);
     let message = if command == "pileus clean" && message.contains("'--dest'") {
@@ -109,6 +110,16 @@ fn dashed_path(error: &clap::Error) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// Says that a command which only reads the store knows no local state; backup has both options, so both are typed.
+fn needless(error: &clap::Error, command: &str) -> Option<String> {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let is_meant = error.kind() == ErrorKind::UnknownArgument && word == "--localdb";
+    let command = command.strip_prefix("pileus ")?;
+    is_meant.then(|| format!("{command} needs no local state: leave --localdb out"))
 }
 
 /// Says which arguments are missing.

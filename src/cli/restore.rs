@@ -17,6 +17,7 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
     let overwrite = overwrite(&arguments.overwrite).map_err(Failure::Usage)?;
     let paths = super::entry_paths(&arguments.paths)?;
     let rules = arguments.rules.rules().map_err(Failure::Usage)?;
+    check_includes(arguments).map_err(Failure::Usage)?;
     let jobs = super::jobs(arguments.jobs.as_deref())?;
     check_delete(arguments, overwrite).map_err(Failure::Usage)?;
     check_target(arguments).map_err(Failure::Usage)?;
@@ -47,6 +48,15 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
         console,
     );
     Ok(done_with(report.problems))
+}
+
+/// Refuses what would restore everything where one thing was meant; what stands in the target might be replaced by it.
+fn check_includes(arguments: &Restore) -> Result<(), String> {
+    arguments.rules.without_effect().map_or(Ok(()), |told| {
+        Err(format!(
+            "{told}, or type a directory that is wanted with all in it as a PATH"
+        ))
+    })
 }
 
 /// Refuses to restore among the files of the store, which only backups write to.

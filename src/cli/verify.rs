@@ -127,8 +127,8 @@ fn point_to_cleaning(damaged: &[SegmentId], store: &Path, console: &Console) {
     let local = super::local_state(None, store);
     let local = local.map_or("DIR".to_owned(), |local| local.display().to_string());
     console.advise(&format!(
-        "before the next backup, so that it stores again what it still has of this: pileus clean --localdb={local} {which}; the snapshots named stay as \
-         they are until pileus prune --remove=NAME"
+        "before the next backup, unless that was done already, so that it stores again what it still has of this: pileus clean --localdb={local} {which}; \
+         the snapshots named stay as they are until pileus prune --remove=NAME"
     ));
 }
 

@@ -8,8 +8,16 @@
 //! Where the stanza of a directory is lost, it is looked at for what is known to be in it, and no further.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::{Result, bail};
 
 use crate::format::entry::EntryKind;
+use crate::format::escape;
 use crate::format::path::EntryPath;
 use crate::metadata_log::MetadataLogReader;
 
@@ -56,6 +64,35 @@ impl Sources {
         sources
     }
 
+    /// Makes sure that something of what is compared is in `root`: a backup of relative paths began somewhere else, and everything would
+    /// pass for removed.
+    pub(super) fn ensure_any_in(
+        &self,
+        root: &Path,
+        only: &[EntryPath],
+        log: MetadataLogReader<'_, '_>,
+    ) -> Result<()> {
+        let mut names: Vec<_> = only.iter().map(top).collect();
+        if let Some(top) = &self.top {
+            names.extend(top.iter().cloned());
+        } else if names.is_empty() {
+            let mut paths = log.flatten().map(|entry| entry.path);
+            names.extend(paths.find(|path| !path.is_scan_root()).as_ref().map(top));
+        }
+        let is_there = |name: &Vec<u8>| {
+            let found = fs::symlink_metadata(root.join(OsStr::from_bytes(name)));
+            !found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        };
+        let Some(first) = names.first().filter(|_| !names.iter().any(is_there)) else {
+            return Ok(());
+        };
+        bail!(
+            "{} is not in {}: if it was backed up by a relative path, say where that begins with --root=DIR (--root={1} if it is gone)",
+            escape(first),
+            root.display()
+        );
+    }
+
     /// Tells whether a name in a directory belongs to what the snapshot is about.
     pub(super) fn has(&self, directory: &EntryPath, name: &[u8]) -> bool {
         let names = if directory.is_scan_root() {
@@ -65,6 +102,12 @@ impl Sources {
         };
         names.is_none_or(|names| names.contains(name))
     }
+}
+
+/// Returns the first name of a path.
+fn top(path: &EntryPath) -> Vec<u8> {
+    let mut names = path.as_bytes().split(|&byte| byte == b'/');
+    names.next().unwrap_or_default().to_vec()
 }
 
 /// What was seen of a log so far, which is in path order.

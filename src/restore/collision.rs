@@ -67,6 +67,18 @@ pub(crate) fn gives_way(overwrite: Overwrite, there: &FileStat, entry: &Entry) -
     }
 }
 
+/// Says why a directory is not made where something else is.
+pub(crate) fn no_directory(overwrite: Overwrite) -> &'static str {
+    match overwrite {
+        Overwrite::Never => {
+            "something that is not a directory is there; --overwrite=if-changed or always would replace it"
+        }
+        Overwrite::IfNewer => "something newer that is not a directory is there",
+        // As far as it could be seen, it would have been replaced.
+        Overwrite::Always | Overwrite::IfChanged => "something that is not a directory is there",
+    }
+}
+
 fn differs(there: &FileStat, entry: &Entry) -> bool {
     let size = match &entry.kind {
         EntryKind::File(contents) if file_type(there) == SFlag::S_IFREG => contents.size,

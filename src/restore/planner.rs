@@ -6,13 +6,15 @@
 mod files;
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Result;
 use nix::sys::stat::{FileStat, SFlag};
 
 use super::Restorer;
-use super::collision::{Decision, decide, gives_way};
+use super::blocked::Blocked;
+use super::collision::{Decision, decide, gives_way, no_directory};
 use super::layout::Placed;
 use super::spool::{Place, Spool, SpoolWriter, Work};
 use super::target::{self, DirCursor, Made};
@@ -48,6 +50,7 @@ pub(crate) struct Planner<'r, 't> {
     leading: Vec<Entry>,
     /// The directories above the current entry, and whether this restore made them.
     above: Vec<(EntryPath, Made)>,
+    blocked: Blocked,
     spool: SpoolWriter,
     tasks: Sorter<Task>,
     numbers: HashMap<SegmentId, u32>,
@@ -77,6 +80,7 @@ impl<'r, 't> Planner<'r, 't> {
             cursor: DirCursor::new(restorer.target),
             leading: Vec::new(),
             above: Vec::new(),
+            blocked: Blocked::default(),
             spool: SpoolWriter::create(directory)?,
             tasks: Sorter::new(directory),
             numbers: HashMap::new(),
@@ -126,7 +130,8 @@ impl<'r, 't> Planner<'r, 't> {
     }
 
     /// Ends the planning.
-    pub(crate) fn finish(self) -> Result<Plan> {
+    pub(crate) fn finish(mut self) -> Result<Plan> {
+        self.blocked.tell(self.restorer.monitor);
         Ok(Plan {
             spool: self.spool.finish(),
             tasks: self.tasks.finish()?,
@@ -148,10 +153,13 @@ impl<'r, 't> Planner<'r, 't> {
     }
 
     fn add_directory(&mut self, entry: &Entry, relation: Relation) -> Result<()> {
+        if self.blocked.leaves_out(&entry.path, self.restorer.monitor) {
+            return Ok(());
+        }
+        let overwrite = self.restorer.options.overwrite;
         let (parent, name) = entry.path.split();
         let made = self.ensure_parent(parent).and_then(|()| {
             let parent = self.cursor.enter(parent)?;
-            let overwrite = self.restorer.options.overwrite;
             let is_in_the_way = |there: &FileStat| {
                 target::file_type(there) != SFlag::S_IFDIR && gives_way(overwrite, there, entry)
             };
@@ -165,11 +173,12 @@ impl<'r, 't> Planner<'r, 't> {
         });
         let made = match made {
             Ok(made) => made,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                self.blocked.begin(&entry.path, no_directory(overwrite));
+                return Ok(());
+            }
             Err(error) => {
-                self.restorer.problem(
-                    entry.path.as_bytes(),
-                    format_args!("cannot make the directory: {error}"),
-                );
+                self.blocked.begin(&entry.path, error);
                 return Ok(());
             }
         };
@@ -184,6 +193,9 @@ impl<'r, 't> Planner<'r, 't> {
     }
 
     fn add_other(&mut self, mut entry: Entry, objects: &mut ObjectCache<'_>) -> Result<()> {
+        if self.blocked.leaves_out(&entry.path, self.restorer.monitor) {
+            return Ok(());
+        }
         let replace = match self.decide(&entry) {
             Ok(Decision::Create) => false,
             Ok(Decision::Replace) => true,

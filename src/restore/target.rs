@@ -82,6 +82,9 @@ impl Target {
 fn create_root(path: &Path, shown: &str) -> anyhow::Result<OwnedFd> {
     match unistd::mkdir(path, Mode::S_IRWXU) {
         Ok(()) => {}
+        Err(Errno::ENOENT) if path.parent().is_some_and(Path::is_dir) => bail!(
+            "target \"{shown}\" cannot be made: the file system there takes no new directories; name another place"
+        ),
         Err(Errno::ENOENT) => bail!(
             "target \"{shown}\" does not exist, nor does the directory that would hold it; create that one first (mkdir -p)"
         ),

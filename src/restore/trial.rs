@@ -10,7 +10,8 @@ use std::os::fd::BorrowedFd;
 use anyhow::Result;
 use nix::sys::stat::{FileStat, SFlag};
 
-use super::collision::{Decision, decide, gives_way};
+use super::blocked::Blocked;
+use super::collision::{Decision, decide, gives_way, no_directory};
 use super::delete::Deleter;
 use super::planner::{LinkKey, link_key};
 use super::target::{self, DirCursor, Target};
@@ -33,6 +34,7 @@ struct Trial<'r> {
     created: Vec<EntryPath>,
     /// Directories above the PATHs that were met, but nothing that is wanted below them yet.
     leading: Vec<Entry>,
+    blocked: Blocked,
     linked: HashSet<LinkKey>,
     entries: u64,
     bytes: u64,
@@ -52,6 +54,7 @@ pub(super) fn run(
         cursor: target.as_ref().map(DirCursor::new),
         created: Vec::new(),
         leading: Vec::new(),
+        blocked: Blocked::default(),
         linked: HashSet::new(),
         entries: 0,
         bytes: 0,
@@ -83,6 +86,7 @@ pub(super) fn run(
             }
         }
     }
+    trial.blocked.tell(monitor);
     let deleted = deletion.map_or(0, Deleter::finish);
     check_found(options, &wanted, (found, lost), monitor)?;
     Ok(RestoreReport {
@@ -126,6 +130,9 @@ impl Trial<'_> {
 
     fn add_directory(&mut self, entry: &Entry, relation: Relation) {
         let path = &entry.path;
+        if self.blocked.leaves_out(path, self.monitor) {
+            return;
+        }
         let is_directory = |there: &FileStat| target::file_type(there) == SFlag::S_IFDIR;
         match self.there(path) {
             Ok(Some(there)) if is_directory(&there) => {
@@ -134,22 +141,21 @@ impl Trial<'_> {
                 }
             }
             Ok(Some(there)) if !gives_way(self.options.overwrite, &there, entry) => {
-                let reason =
-                    "cannot make the directory: something that is not a directory is there";
-                self.monitor.problem(path.as_bytes(), reason);
+                self.blocked
+                    .begin(path, no_directory(self.options.overwrite));
             }
             Ok(_) => {
                 self.created.push(path.clone());
                 self.restored(path, 0);
             }
-            Err(error) => {
-                let reason = format_args!("cannot make the directory: {error}");
-                self.monitor.problem(path.as_bytes(), reason);
-            }
+            Err(error) => self.blocked.begin(path, error),
         }
     }
 
     fn add_other(&mut self, entry: &Entry, is_cleared: bool) {
+        if self.blocked.leaves_out(&entry.path, self.monitor) {
+            return;
+        }
         let overwrite = self.options.overwrite;
         let there = if is_cleared {
             Ok(None)

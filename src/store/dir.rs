@@ -50,6 +50,14 @@ impl StoreDir {
         let shown = path.display();
         if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
             match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+                Err(e)
+                    if e.kind() == io::ErrorKind::NotFound
+                        && path.parent().is_some_and(Path::is_dir) =>
+                {
+                    bail!(
+                        "cannot create {shown}: the file system there takes no new directories; name another place"
+                    )
+                }
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
                     bail!(
                         "cannot create {shown}: the directory above it does not exist; make it first"

@@ -370,3 +370,20 @@ fn rules_of_any_bytes_reach_the_command_line_in_their_order() {
     place.succeed(words.map(OsStr::from_bytes));
     assert_eq!(taken(&place), "home home/x home/\\xe9");
 }
+
+#[test]
+fn an_include_that_leaves_nothing_out_is_told_and_backed_up_all_the_same() {
+    let place = homes();
+    let words = ["backup", "--dest=store", "--include=*.tex", "home"];
+    place
+        .run(words)
+        .assert_one_line(0, &["--include=*.tex leaves nothing out", "--exclude='*'"]);
+    let taken = place.succeed(["ls", "--dest=store"]).stdout;
+    place.sh("sleep 1.1");
+    place.succeed(["backup", "--dest=store", "home"]);
+    assert_eq!(
+        place.succeed(["ls", "--dest=store"]).stdout,
+        taken,
+        "nothing is left out"
+    );
+}

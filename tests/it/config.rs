@@ -3,8 +3,8 @@
 use crate::harness::{Ended, Place};
 
 const FILE: &str = r#"
-dest = "store"
-localdb = "state"
+dest = "HERE/store"
+localdb = "HERE/state"
 
 [backup]
 compression = "none"
@@ -27,7 +27,8 @@ json = true
 fn place() -> Place {
     let place = Place::new();
     place.sh("mkdir -p home etc store .config; cd home; echo 1 >a; echo 2 >a.o; echo 3 >a.tmp; echo 4 >../etc/b");
-    place.write(".config/pileus.toml", FILE);
+    let here = place.path().to_str().expect("is text");
+    place.write(".config/pileus.toml", FILE.replace("HERE", here));
     place
 }
 
@@ -83,12 +84,17 @@ fn a_profile_stands_alone() {
 #[test]
 fn what_was_typed_counts_first_then_the_environment_then_the_file() {
     let place = place();
+    let here = place.path().display();
+    let (dest, localdb) = (
+        format!("--dest={here}/store  # "),
+        format!("--localdb={here}/state  # "),
+    );
     let of_home = [
-        "--dest=store  # ",
+        dest.as_str(),
         "home  # ",
         "etc  # ",
         "--scheme=home  # ",
-        "--localdb=state  # ",
+        localdb.as_str(),
         "--exclude=*.tmp  # ",
         "--exclude=*.o  # ",
         "--compression=none  # ",
@@ -146,21 +152,21 @@ fn of_several_files_the_users_counts_before_the_one_that_is_named_alone() {
     let place = place();
     place.write(
         "other.toml",
-        "dest = 'elsewhere'\n[backup]\nclean = false\n",
+        "dest = '/elsewhere'\n[backup]\nclean = false\n",
     );
     let lines = shown(&place, &["--config=other.toml"]);
-    assert_eq!(lines, ["--dest=elsewhere  # other.toml:1:8"]);
+    assert_eq!(lines, ["--dest=/elsewhere  # other.toml:1:8"]);
     let ended = run_with(
         &place,
         &[("PILEUS_CONFIG", "other.toml")],
         &["config", "show"],
     );
-    assert_eq!(ended.stdout, "--dest=elsewhere  # other.toml:1:8\n");
+    assert_eq!(ended.stdout, "--dest=/elsewhere  # other.toml:1:8\n");
     place.sh("mkdir xdg; cp other.toml xdg/pileus.toml");
     let xdg = place.join("xdg");
     let xdg = xdg.to_str().expect("is text");
     let ended = run_with(&place, &[("XDG_CONFIG_HOME", xdg)], &["config", "show"]);
-    assert!(ended.stdout.starts_with("--dest=elsewhere"), "{ended:?}");
+    assert!(ended.stdout.starts_with("--dest=/elsewhere"), "{ended:?}");
     assert_eq!(shown(&place, &["--config=/dev/null"]), [""; 0]);
 }
 
@@ -229,6 +235,22 @@ const MISTAKES: &[(&str, &[&str])] = &[
     (
         "localdb = '~/var'\n",
         &["c.toml:1:11: localdb is \"~/var\"", "not expanded"],
+    ),
+    (
+        "localdb = 'var'\n",
+        &[
+            "c.toml:1:11: localdb is \"var\"",
+            "write the whole path, such as \"/",
+            "/var\"",
+        ],
+    ),
+    (
+        "[restore]\ntarget = '.'\n",
+        &["c.toml:2:10: target is \".\""],
+    ),
+    (
+        "[backup]\nexclude-from = ['/dev/null', 'list']\n",
+        &["c.toml:2:30: exclude-from is \"list\""],
     ),
     (
         "scheme = 'my home'\n",

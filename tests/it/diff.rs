@@ -1,5 +1,7 @@
 //! `diff`: snapshot to snapshot and snapshot to disk, against what was done to the trees.
 
+mod root;
+
 use serde_json::Value;
 
 use crate::fixtures::STORES;

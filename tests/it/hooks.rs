@@ -171,10 +171,11 @@ fn a_dry_run_and_a_mistake_in_the_command_line_run_no_hook() {
 fn a_hook_may_call_pileus_and_what_it_is_told_is_no_option_there() {
     let place = place();
     let pileus = env!("CARGO_BIN_EXE_pileus");
+    let here = place.path().display();
     place.write(
         ".config/pileus.toml",
         format!(
-            "dest = \"store\"\n[profile.home]\nscheme = \"home\"\npaths = [\"tree\"]\n[profile.home.backup]\n\
+            "dest = \"{here}/store\"\n[profile.home]\nscheme = \"home\"\npaths = [\"tree\"]\n[profile.home.backup]\n\
              after = '''{pileus} list --json >listed; {pileus} config show list >shown; {pileus} prune --keep-last=1 --scheme=home'''\n"
         ),
     );
@@ -183,7 +184,7 @@ fn a_hook_may_call_pileus_and_what_it_is_told_is_no_option_there() {
     assert!(listed.contains("\"scheme\":\"home\""), "{listed}");
     let shown = place.sh("cat shown");
     assert!(
-        shown.starts_with("--dest=store") && shown.lines().count() == 1,
+        shown.starts_with("--dest=/") && shown.lines().count() == 1,
         "{shown}"
     );
 }

@@ -255,7 +255,9 @@ fn cat_prints_exactly_the_contents() {
     for (path, code, part) in [
         ("tree/nope", 1, "tree/nope is not in snapshot first-"),
         ("tree", 1, "tree is not a regular file"),
+        ("tree", 1, "but a directory: pileus ls shows"),
         ("tree/link", 1, "tree/link is not a regular file"),
+        ("tree/link", 1, "but a symbolic link to "),
         ("tree/big/below", 1, "tree/big/below is not in snapshot"),
         ("../tree/big", 2, "\"..\""),
     ] {

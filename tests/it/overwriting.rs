@@ -101,11 +101,7 @@ fn a_directory_in_the_place_of_a_file_is_never_replaced() {
 fn a_file_in_the_place_of_a_directory_is_replaced_only_if_asked() {
     let place = changed_after_restore("rm -r dir; echo mine > dir");
     let ended = restore(&place, &["tree/dir"]);
-    assert_eq!(ended.code, Some(3), "{ended:?}");
-    assert!(
-        ended.stderr.contains("tree/dir: ") && ended.stderr.contains("tree/dir/c: "),
-        "{ended:?}"
-    );
+    ended.assert_one_line(3, &["tree/dir: ", "1 entry below it"]);
     assert_eq!(contents(&place, "dir"), "mine\n");
     place.succeed([
         "restore",
@@ -276,4 +272,39 @@ fn a_restore_that_is_killed_leaves_no_half_file_under_its_name() {
         "--overwrite=always",
     ]);
     place.sh("for f in tree/*; do cmp $f back/$f; done");
+}
+
+#[test]
+fn what_is_below_a_directory_that_something_is_in_the_way_of_is_told_in_one_line_with_it() {
+    let place = Place::new();
+    place.sh("mkdir -p tree/dir/deep tree/dirt; touch tree/a tree/dir/b tree/dir/deep/c tree/dirt/d; ln tree/a tree/dir/linked");
+    place.succeed(["backup", "--dest=store", "tree"]);
+    for (words, told) in [
+        (
+            &[][..],
+            "tree/dir: cannot make the directory: something that is not a directory is there; --overwrite=if-changed or always would replace it; left out with it: 4 entries below it",
+        ),
+        (&["tree/dir/deep/c"], "left out with it: 2 entries below it"),
+        (
+            &["--exclude=deep", "--exclude=linked"],
+            "left out with it: 1 entry below it",
+        ),
+        (&["--exclude=/tree/dir/*"], "would replace it\n"),
+    ] {
+        place.sh("rm -rf back; mkdir -p back/tree; echo mine >back/tree/dir");
+        let dry = restore(&place, &[words, &["--dry-run"]].concat());
+        let wet = restore(&place, &[words, &["--json"]].concat());
+        for ended in [&dry, &wet] {
+            ended.assert_one_line(3, &[told]);
+        }
+        assert_eq!(wet.summary()["problems"], 1, "{words:?}");
+        assert_eq!(
+            wet.stdout.lines().count(),
+            2,
+            "one problem and the summary: {wet:?}"
+        );
+        assert_eq!(contents(&place, "dir"), "mine\n");
+        let has_rest = place.join("back/tree/dirt/d").exists();
+        assert_eq!(has_rest, words != ["tree/dir/deep/c"], "{words:?}");
+    }
 }

@@ -250,10 +250,11 @@ fn problems_of_the_last_backups_are_named_and_failures_too() {
 #[test]
 fn the_next_prune_is_what_prune_would_do_by_the_rules_of_the_configuration() {
     let place = nights();
-    let config = place.write(
-        "pileus.toml",
-        "dest = \"store\"\nlocaldb = \"state\"\n[prune]\nkeep-last = 1\norphan-age = \"2d\"\n",
+    let here = place.path().display();
+    let config = format!(
+        "dest = \"{here}/store\"\nlocaldb = \"{here}/state\"\n[prune]\nkeep-last = 1\norphan-age = \"2d\"\n"
     );
+    let config = place.write("pileus.toml", config);
     let config = format!("--config={}", config.display());
     let planned = json(&place, &["prune", &config, "--dry-run", "--json"]);
     let planned = planned.last().expect("a summary").clone();

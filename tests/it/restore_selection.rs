@@ -341,3 +341,26 @@ fn a_dry_run_tells_what_is_in_the_way_and_leaves_it_there() {
         place.sh("rm -rf back; mkdir -p back/tree/a back/tree/link; echo other >back/tree/a/one; echo x >back/tree/b; ln -s / back/tree/ab");
     }
 }
+
+#[test]
+fn an_include_that_leaves_nothing_out_restores_nothing_before_that_is_clear() {
+    let place = backed_up();
+    for words in [
+        &["--include=three"][..],
+        &["--include=a", "--include=b", "tree"],
+    ] {
+        let ended = restore(&place, words);
+        ended.assert_one_line(
+            2,
+            &[words[0], "leaves nothing out", "--exclude='*'", "as a PATH"],
+        );
+        assert!(!place.join("back").exists(), "{words:?}");
+    }
+    place.write("nothing", "");
+    let ended = restore(&place, &["--include=three", "--exclude-from=nothing"]);
+    assert_eq!(
+        (ended.code, ended.stderr.as_str()),
+        (Some(0), ""),
+        "whoever has a list has thought of it"
+    );
+}

@@ -315,9 +315,10 @@ fn a_terminal_is_nothing_to_back_up() {
 #[test]
 fn configured_paths_do_not_stand_beside_a_pipe() {
     let place = Place::new();
+    let here = place.path().display();
     place.write(
         ".config/pileus.toml",
-        "dest = \"store\"\npaths = [\"home\"]\nexclude = [\"*.sql\"]\n[profile.db]\nscheme = \"db\"\npaths = [\"db\"]\n",
+        format!("dest = \"{here}/store\"\npaths = [\"home\"]\nexclude = [\"*.sql\"]\n[profile.db]\nscheme = \"db\"\npaths = [\"db\"]\n"),
     );
     let words = [
         "backup",

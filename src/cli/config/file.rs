@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use clap::Command;
+use clap::{Arg, Command};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -201,15 +201,22 @@ impl Parser<'_> {
         }
     }
 
-    /// Refuses paths that count on a shell.
+    /// Refuses paths that count on a shell, and places that count on a working directory.
     fn ensure_whole_paths(&self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<(), String> {
         let commands = self.definition.get_subcommands();
-        let mut arguments = commands.flat_map(Command::get_arguments);
-        let is_path = name == PATHS
-            || arguments.any(|a| a.get_long() == Some(name) && unexpanded::takes_path(a));
+        let arguments = commands.flat_map(Command::get_arguments);
+        let of_this_name: Vec<_> = arguments
+            .filter(|argument| argument.get_long() == Some(name))
+            .collect();
+        let is_any = |takes: fn(&Arg) -> bool| of_this_name.iter().any(|argument| takes(argument));
+        let is_place = is_any(unexpanded::takes_place);
+        let is_path = name == PATHS || is_any(unexpanded::takes_path);
         let refuse = |value: &Spanned<DeValue<'_>>| {
             let text = value.get_ref().as_str().filter(|_| is_path);
-            let told = text.and_then(|text| unexpanded::refused(name, OsStr::new(text)));
+            let told = text.and_then(|text| {
+                let relative = || unexpanded::relative(name, text).filter(|_| is_place);
+                unexpanded::refused(name, OsStr::new(text)).or_else(relative)
+            });
             told.map_or(Ok(()), |told| Err(self.mistake(value.span().start, &told)))
         };
         match value.get_ref() {
