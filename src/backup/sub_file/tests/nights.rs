@@ -211,7 +211,9 @@ proptest! {
             file.splice(at..at + deleted, noise(seed, inserted));
         }
         let night = nights.store(&file);
-        prop_assert!(night.literal_bytes <= inserted_bytes + edits.len() * 2 * PAGE_BYTES, "{:?}", night);
+        // Where an edit ends shortly before a block does, the cut behind it may be a few bytes and a few pages, which are stored anew.
+        let bytes_an_edit = 2 * PAGE_BYTES + 2 * SPAN_BYTES_MIN;
+        prop_assert!(night.literal_bytes <= inserted_bytes + edits.len() * bytes_an_edit, "{:?}", night);
         prop_assert!(night.cuts <= 2 * edits.len() && night.cuts + night.whole_blocks >= 3, "{:?}", night);
     }
 }
