@@ -147,3 +147,58 @@ impl Database {
         id.context("a block of a segment that was never added")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::segment_group::SegmentGroup;
+
+    fn digest(n: u32) -> BlockDigest {
+        BlockDigest::of(&n.to_le_bytes())
+    }
+
+    fn object(segment: u8, sequence: u32) -> ObjectId {
+        ObjectId {
+            segment: SegmentId::from_bytes([segment; 16]),
+            sequence,
+        }
+    }
+
+    #[test]
+    fn a_block_is_where_it_was_added_last_while_it_waits_and_when_it_is_settled() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut database = Database::open(dir.path()).expect("opens");
+        for segment in [1, 2] {
+            let id = SegmentId::from_bytes([segment; 16]);
+            database
+                .add_segment(id, "file", SegmentGroup::Data, 1000)
+                .expect("adds");
+        }
+        let blocks = 70_000;
+        let add = |database: &Database, segment, n| {
+            let added = database.add_block(&digest(n), 4, object(segment, n), None);
+            added.expect("adds");
+        };
+        // More than wait at once, so that some are settled on the way.
+        (0..blocks).for_each(|n| add(&database, 1, n));
+        let changed = [0, 1, 40_000, blocks - 1];
+        for n in changed {
+            add(&database, 2, n);
+        }
+        let check = |database: &Database| {
+            for n in 0..blocks {
+                let segment = if changed.contains(&n) { 2 } else { 1 };
+                let found = database.find(&digest(n), 4).expect("looks");
+                let found = found.expect("each is known");
+                assert_eq!(found.object, object(segment, n));
+            }
+            assert_eq!(database.find(&digest(blocks), 4).expect("looks"), None);
+            assert_eq!(database.find(&digest(0), 5).expect("looks"), None);
+        };
+        check(&database);
+        database.commit().expect("is settled");
+        check(&database);
+        drop(database);
+        check(&Database::open(dir.path()).expect("opens"));
+    }
+}
