@@ -341,7 +341,7 @@ fn sync_directory_of(path: &Path) -> io::Result<()> {
 }
 
 /// Tells whether there is anything of this name, be it a link to nowhere. What cannot be looked at is not taken for missing.
-fn is_there(path: &Path) -> Result<bool> {
+pub fn is_there(path: &Path) -> Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
