@@ -31,7 +31,7 @@ SEGMENT_NAME = re.compile(rb"([-0-9a-f]{36})\.tar(?:\.\w+)*")
 REFERENCE = re.compile(rb"(?:zero|(?P<segment>[-0-9a-f]{36})/(?P<sequence>[0-9a-f]{8}))"
                        rb"(?:\((?P<checksum>(?:sha1|sha224|sha256)=[0-9a-f]+)\))?"
                        rb"(?:\[(?:(?P<exact>=)|(?P<start>\d+)\+)?(?P<length>\d+)\])?")
-descriptors, segments, problems = {}, {}, []
+descriptors, segments, checked, problems = {}, {}, set(), []
 
 @contextlib.contextmanager
 def going_on(where):
@@ -90,15 +90,16 @@ def read(text):
     if name not in objects:
         raise ValueError("object %s is not in the store" % name.decode())
     offset, size = objects[name]
-    file.seek(offset)
-    data = file.read(size)
-    if reference["checksum"]:
-        check([data], reference["checksum"])
     start = int(reference["start"] or 0)
     end = start + int(reference["length"] or size)
-    if end > len(data) or reference["exact"] and end != size:
-        raise ValueError("object %s has %d bytes, which does not fit the reference" % (name.decode(), len(data)))
-    return data[start:end]
+    if end > size or reference["exact"] and end != size:
+        raise ValueError("object %s has %d bytes, which does not fit the reference" % (name.decode(), size))
+    if reference["checksum"] and (name, reference["checksum"]) not in checked:  # once, however many parts of it are read
+        file.seek(offset)
+        check([file.read(size)], reference["checksum"])
+        checked.add((name, reference["checksum"]))
+    file.seek(offset + start)
+    return file.read(end - start)
 
 def check(chunks, wanted):
     algorithm, checksum = wanted.decode().split("=")

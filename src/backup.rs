@@ -265,7 +265,7 @@ impl Place {
         } else {
             StoreDir::open_or_create
         };
-        let store_was_there = options.store.exists();
+        let store_was_there = options.store.try_exists().unwrap_or(true);
         let store = Arc::new(open(&options.store)?);
         // The same rules as for a store: only the last component is made.
         open(&local)?;

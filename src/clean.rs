@@ -8,7 +8,7 @@ pub mod lost;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use crate::local::database::{self, Database};
@@ -42,7 +42,7 @@ pub fn run(options: &CleanOptions, now: Timestamp, waiting: &Waiting<'_>) -> Res
 
 /// Opens local state that is there, under its lock.
 fn open(directory: &Path, now: Timestamp, waiting: &Waiting<'_>) -> Result<(Lock, Database)> {
-    if !has_local_state(directory) {
+    if !has_local_state(directory)? {
         bail!(
             "there is no local state in {}: name the directory of the backups' --localdb, or the store if they have none",
             directory.display()
@@ -53,9 +53,9 @@ fn open(directory: &Path, now: Timestamp, waiting: &Waiting<'_>) -> Result<(Lock
     Ok((lock, database))
 }
 
-/// Tells whether there is anything to clean yet.
-#[must_use]
-pub fn has_local_state(directory: &Path) -> bool {
+/// Tells whether there is anything to clean yet. What cannot be looked at is not taken for missing.
+pub fn has_local_state(directory: &Path) -> Result<bool> {
     let database = directory.join(database::FILE_NAME);
-    database.symlink_metadata().is_ok()
+    let is_there = database.try_exists();
+    is_there.with_context(|| format!("cannot open {}", database.display()))
 }

@@ -184,7 +184,7 @@ impl Export<'_, '_> {
 
     fn file(&mut self, entry: &Entry, contents: &FileContents) -> Result<()> {
         let path = entry.path.as_bytes();
-        let expanded = file_reader::expand(contents.data.clone(), &mut self.objects);
+        let expanded = file_reader::expand(contents.data.clone(), contents.size, &mut self.objects);
         let mut contents = contents.clone();
         let mut usable = expanded.map(|expanded| {
             // One of too many parts to be held has no holes in the archive.

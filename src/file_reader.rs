@@ -1,6 +1,6 @@
 //! The contents of one file of a snapshot, front to back, checked on the way.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::format::checksum::{Checksum, Hasher};
 use crate::format::entry::{FileContents, parse_data};
@@ -18,6 +18,11 @@ const FRUITLESS_BYTES_MAX: usize = 64 << 20;
 
 /// Most references of one file: enough for a file of 16 TiB, and a bound on what a hostile store can make of a few bytes.
 const REFERENCES_MAX: usize = 16 << 20;
+
+/// Most bytes of lists of references for each byte of a file, and those that any file may have beyond. A reference that stands for a byte or
+/// more is shorter: more text than that leads to nothing, and a list that is there once may be named by any number of files.
+const LIST_BYTES_PER_BYTE: u64 = 256;
+const LIST_BYTES_FREE: u64 = 4 << 10;
 
 /// Most references of a file that are in memory at once, some 40 MB: a file of 400 GiB in whole blocks. Of one with more, lists are read
 /// as often as they are needed.
@@ -90,21 +95,22 @@ impl ContentsCheck {
 
     /// Takes the next part; more than the entry's size is an error.
     pub fn add(&mut self, part: &Part<'_>) -> Result<()> {
-        match self
-            .length
-            .checked_add(part.length())
-            .filter(|&end| end <= self.size)
-        {
-            Some(end) => self.length = end,
-            None => bail!(
-                "its references add up to more than its size of {} bytes",
-                self.size
-            ),
-        }
+        self.length = self.end_of(part.length())?;
         if let Some(hasher) = &mut self.hasher {
             part.feed(hasher);
         }
         Ok(())
+    }
+
+    /// Returns where a next part of so many bytes ends; more than the entry's size is an error.
+    fn end_of(&self, part_bytes: u64) -> Result<u64> {
+        let end = self.length.checked_add(part_bytes);
+        end.filter(|&end| end <= self.size).with_context(|| {
+            format!(
+                "its references add up to more than its size of {} bytes",
+                self.size
+            )
+        })
     }
 
     /// Ends the file; size and checksum have to be those of the entry.
@@ -134,11 +140,13 @@ pub fn read(
     take: &mut dyn FnMut(Part<'_>) -> Result<()>,
 ) -> Result<()> {
     let mut check = ContentsCheck::new(contents)?;
-    for_each(&contents.data, objects, &mut |reference, objects| {
+    for_each(contents.into(), objects, &mut |reference, objects| {
         let bytes;
         let part = match reference {
             DataRef::Zero(count) => Part::Zeros(count),
             DataRef::Object(reference) | DataRef::Indirect(reference) => {
+                // Asked first: what stands in a file of one byte may be a reference to sixteen million.
+                check.end_of(objects.length(&reference)?)?;
                 bytes = objects.get(&reference)?;
                 Part::Bytes(&bytes)
             }
@@ -147,6 +155,24 @@ pub fn read(
         take(part)
     })?;
     check.finish()
+}
+
+/// References of a file as they stand in its entry.
+#[derive(Clone, Copy, Debug)]
+pub struct References<'d> {
+    /// All of them.
+    pub data: &'d [DataRef],
+    /// What they have to add up to.
+    pub size: u64,
+}
+
+impl<'d> From<&'d FileContents> for References<'d> {
+    fn from(contents: &'d FileContents) -> Self {
+        Self {
+            data: &contents.data,
+            size: contents.size,
+        }
+    }
 }
 
 /// References of a file, with its lists of references read.
@@ -158,9 +184,9 @@ pub enum Expanded {
     TooMany(Vec<DataRef>),
 }
 
-/// Replaces `@reference`s in a file's data by the references that they lead to. More than [`HELD_MAX`] are read all the same, so that
-/// an error of theirs is told here.
-pub fn expand(data: Vec<DataRef>, objects: &mut ObjectCache<'_>) -> Result<Expanded> {
+/// Replaces `@reference`s in the data of a file of `size` bytes by the references that they lead to. More than [`HELD_MAX`] are read all
+/// the same, so that an error of theirs is told here.
+pub fn expand(data: Vec<DataRef>, size: u64, objects: &mut ObjectCache<'_>) -> Result<Expanded> {
     if !data
         .iter()
         .any(|reference| matches!(reference, DataRef::Indirect(_)))
@@ -169,7 +195,8 @@ pub fn expand(data: Vec<DataRef>, objects: &mut ObjectCache<'_>) -> Result<Expan
     }
     let mut all = Vec::new();
     let mut count = 0;
-    for_each(&data, objects, &mut |reference, _| {
+    let references = References { data: &data, size };
+    for_each(references, objects, &mut |reference, _| {
         count += 1;
         if count <= HELD_MAX {
             all.push(reference);
@@ -186,7 +213,7 @@ pub fn expand(data: Vec<DataRef>, objects: &mut ObjectCache<'_>) -> Result<Expan
 /// Hands the references of a file to `take`, in file order, with those that its lists lead to in the place of each list. Only the lists
 /// that lead to the present reference are in memory.
 pub fn for_each(
-    data: &[DataRef],
+    references: References<'_>,
     objects: &mut ObjectCache<'_>,
     take: &mut TakeReference<'_>,
 ) -> Result<()> {
@@ -196,8 +223,12 @@ pub fn for_each(
         open: Vec::new(),
         count: 0,
         fruitless_bytes: 0,
+        list_bytes_left: references
+            .size
+            .saturating_mul(LIST_BYTES_PER_BYTE)
+            .saturating_add(LIST_BYTES_FREE),
     };
-    walk.through(data)
+    walk.through(references.data)
 }
 
 /// What is done with a reference; it may read objects.
@@ -211,6 +242,7 @@ struct Walk<'w, 'c> {
     open: Vec<ObjectId>,
     count: usize,
     fruitless_bytes: usize,
+    list_bytes_left: u64,
 }
 
 impl Walk<'_, '_> {
@@ -241,6 +273,11 @@ impl Walk<'_, '_> {
             "its list of references {} contains itself",
             list.object
         );
+        let bytes = self.objects.length(list)?;
+        self.list_bytes_left = self
+            .list_bytes_left
+            .checked_sub(bytes)
+            .context("its lists of references have more text than a file of its size can need")?;
         let text = self.objects.get(list)?;
         self.fruitless_bytes += text.len();
         ensure!(

@@ -9,6 +9,7 @@ pub mod descriptor;
 pub mod entry;
 pub mod inode;
 pub mod integer;
+pub mod known_checksums;
 pub mod object_ref;
 pub mod path;
 pub mod percent;

@@ -14,5 +14,5 @@ mod writer;
 
 pub use merged::{EntryStream, Merged, Side, Step};
 pub use old::OldEntry;
-pub use reader::{FRUITLESS_BYTES_MAX, LogError, LogPart, MetadataLogReader};
+pub use reader::{FRUITLESS_BYTES_MAX, LogError, LogPart, MetadataLogReader, REPEATS_MAX};
 pub use writer::{FinishedLog, MetadataLogWriter, OldLogOptions};

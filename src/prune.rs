@@ -33,7 +33,7 @@ use crate::format::snapshot_name::SnapshotName;
 use crate::local::database::{self, Database};
 use crate::local::lock::{self, Lock, Patience, Waiting};
 use crate::monitor::{Counter, Monitor};
-use crate::store::dir::StoreDir;
+use crate::store::dir::{StoreDir, is_there};
 use crate::store::inventory::{Inventory, pin_file};
 
 pub use execute::Removed;
@@ -101,7 +101,7 @@ pub fn foresee(
     let inventory = Inventory::take(&options.store)?;
     let sequence_known = sequence.unwrap_or_default();
     let survey = Survey::make(&options.store, inventory, sequence_known, now)?;
-    let has_lock = options.store.join(lock::FILE_NAME).exists();
+    let has_lock = is_there(&options.store.join(lock::FILE_NAME))?;
     Plan::make(options, &survey, sequence.is_some() || has_lock, now)
 }
 
@@ -112,7 +112,7 @@ impl<'m> Prune<'m> {
         now: Timestamp,
         monitor: &'m dyn Monitor,
     ) -> Result<Self> {
-        if !options.store.is_dir() {
+        if !is_there(&options.store)? {
             bail!("there is no store in {}", options.store.display());
         }
         let store = Arc::new(StoreDir::open_or_create(&options.store)?);
@@ -188,22 +188,23 @@ fn open_local(
     monitor: &Counter<'_>,
 ) -> Result<Option<Local>> {
     let directory = options.local.as_deref().unwrap_or(&options.store);
-    let has = |name: &str| directory.join(name).symlink_metadata().is_ok();
-    let has_database = has(database::FILE_NAME);
+    // An error here ends the run: without a lock that is there, it would go ahead beside a backup.
+    let has = |name: &str| is_there(&directory.join(name));
+    let has_database = has(database::FILE_NAME)?;
     if options.local.is_some() && !has_database {
         bail!(
             "there is no local state in {}: name the directory of the backups' --localdb, or leave it out to change the store alone",
             directory.display()
         );
     }
-    if !has_database && !has(lock::FILE_NAME) {
+    if !has_database && !has(lock::FILE_NAME)? {
         return Ok(None);
     }
     let open = || {
         Ok(Local {
             lock: Lock::take(directory, now, waiting)?,
             // Asked again: the run that was waited for may have made it.
-            database: has(database::FILE_NAME)
+            database: has(database::FILE_NAME)?
                 .then(|| Database::open(directory))
                 .transpose()?,
         })

@@ -53,8 +53,8 @@ impl Run<'_> {
     fn checkpoint(&mut self, now: Timestamp) -> Result<SnapshotName> {
         let (root, uses) = self.log.checkpoint(&self.pool)?;
         self.complete_segments()?;
-        let published = self.publish(root, &uses, Naming::Checkpoint, now)?;
-        published.durable?;
+        let (published, known) = self.publish(root, &uses, Naming::Checkpoint, now)?;
+        published.durable.and(known)?;
         let checkpoint = published.name;
         self.sink.database().commit()?;
         self.log.checkpoint_cache();
@@ -97,11 +97,11 @@ impl Run<'_> {
             return Ok(self.report(None, false));
         }
         let started = self.outside.started;
-        let published = self.publish(log.root, &log.uses, Naming::Complete, started)?;
+        let (published, known) = self.publish(log.root, &log.uses, Naming::Complete, started)?;
         let snapshot = published.name;
         match published.durable {
             Ok(()) => {
-                self.remember(&snapshot, log.cache);
+                self.remember(&snapshot, known, log.cache);
                 self.sink.database().leave_log();
             }
             Err(error) => self.forget(&snapshot, &error),
@@ -134,14 +134,15 @@ impl Run<'_> {
         self.sink.complete(&published)
     }
 
-    /// Publishes sums file and descriptor, and tells the database, which is not committed yet.
+    /// Publishes sums file and descriptor, and tells the database, which is not committed yet. The second result is that of the database:
+    /// the snapshot exists by then, so an error of it is none of the run.
     fn publish(
         &self,
         root: ObjectRef,
         uses: &BTreeMap<SegmentId, u64>,
         naming: Naming,
         earliest: Timestamp,
-    ) -> Result<Published> {
+    ) -> Result<(Published, Result<()>)> {
         let database = self.sink.database();
         let segments: Vec<_> = uses.keys().copied().collect();
         let sums = file_sums(database, &segments)?;
@@ -175,8 +176,8 @@ impl Run<'_> {
             signature_filter,
         };
         let published = publication.publish(earliest, describe)?;
-        database.add_snapshot(&published.name, Some(totals), uses)?;
-        Ok(published)
+        let known = database.add_snapshot(&published.name, Some(totals), uses);
+        Ok((published, known))
     }
 
     /// The snapshot exists, but its name may not be on disk: local state must not know what may be gone tomorrow.
@@ -189,9 +190,9 @@ impl Run<'_> {
     }
 
     /// Steps 4 and 5. The snapshot exists: without local state the next run reads or stores some files again, no more.
-    fn remember(&self, snapshot: &SnapshotName, cache: Option<FinishedCache>) {
+    fn remember(&self, snapshot: &SnapshotName, known: Result<()>, cache: Option<FinishedCache>) {
         let (database, monitor) = (self.sink.database(), self.outside.monitor);
-        if let Err(error) = database.commit() {
+        if let Err(error) = known.and_then(|()| database.commit()) {
             let reason = format!(
                 "snapshot {snapshot} is complete, but the local state does not know it: {error:#}"
             );

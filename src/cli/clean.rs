@@ -55,7 +55,7 @@ pub(crate) fn before_backup(
         below: below(BELOW).map_err(Failure::Usage)?,
         dry_run: false,
     };
-    if clean::has_local_state(local) {
+    if clean::has_local_state(local)? {
         let expiring = clean::run(&options, Timestamp::now(), waiting)?;
         // Most nights find nothing, which is worth no line.
         if !expiring.is_empty() || console.is_verbose() {

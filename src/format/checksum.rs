@@ -115,8 +115,12 @@ impl Checksum {
 
     /// Compares the checksum with that of `data`; the error says both.
     pub fn verify(&self, data: &[u8]) -> Result<(), FormatError> {
-        let found = Self::of(self.algorithm, data);
-        if found == *self {
+        self.compare(&Self::of(self.algorithm, data))
+    }
+
+    /// Compares the checksum that is wanted with one that was found; the error says both.
+    pub fn compare(&self, found: &Self) -> Result<(), FormatError> {
+        if found == self {
             Ok(())
         } else {
             Err(FormatError::plain(format!(

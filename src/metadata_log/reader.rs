@@ -19,7 +19,7 @@ pub const FRUITLESS_BYTES_MAX: usize = 256 << 20;
 
 /// How often an object may be referred to by a log in another way than once, or in slices that follow one another. No writer does that
 /// at all, but the format does not forbid it either.
-const REPEATS_MAX: u8 = 16;
+pub const REPEATS_MAX: u8 = 16;
 
 /// A part of a metadata log that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

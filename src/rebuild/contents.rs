@@ -29,7 +29,7 @@ pub(super) fn portable(
             Slice::First(length) => Slice::Part { start: 0, length },
             Slice::Whole => Slice::First(match unknown_length {
                 Some(length) => length,
-                None => objects.get(object).ok()?.len() as u64,
+                None => objects.length(object).ok()?,
             }),
         };
         let object = ObjectRef {

@@ -168,7 +168,7 @@ fn read_file(
     };
     let is_list = |reference: &&DataRef| matches!(reference, DataRef::Indirect(_));
     contents.data.iter().filter(is_list).for_each(&mut add);
-    let expanded = file_reader::expand(contents.data.clone(), lists);
+    let expanded = file_reader::expand(contents.data.clone(), contents.size, lists);
     let counted = expanded.and_then(|expanded| match expanded {
         Expanded::All(data) => {
             data.iter().for_each(add);
@@ -178,11 +178,13 @@ fn read_file(
             }))
         }
         // Too much to be remembered: the next backup reads the file, and stores nothing of it twice.
-        Expanded::TooMany(data) => file_reader::for_each(&data, lists, &mut |reference, _| {
-            add(&reference);
-            Ok(())
-        })
-        .map(|()| None),
+        Expanded::TooMany(_) => {
+            file_reader::for_each(contents.into(), lists, &mut |reference, _| {
+                add(&reference);
+                Ok(())
+            })
+            .map(|()| None)
+        }
     });
     match counted {
         Ok(contents) => contents,

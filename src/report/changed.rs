@@ -230,7 +230,7 @@ impl Walk<'_, '_> {
             behind.is_none_or(|behind| first.is_some_and(|first| u64::from(first) > behind))
         };
         let mut bytes = 0_u64;
-        let walked = file_reader::for_each(&contents.data, self.lists, &mut |reference, _| {
+        let walked = file_reader::for_each(contents.into(), self.lists, &mut |reference, _| {
             if let DataRef::Object(object) = reference
                 && is_new(segments.first(object.object.segment))
             {

@@ -8,7 +8,6 @@ use crate::format::object_ref::{DataRef, ObjectRef, Slice};
 /// A reference whose place in the file is known.
 pub(crate) struct Placed {
     pub(crate) reference: ObjectRef,
-    pub(crate) index: usize,
     pub(crate) offset: u64,
     pub(crate) length: u64,
 }
@@ -21,19 +20,9 @@ impl Placed {
     }
 }
 
-impl Layout {
-    /// Tells whether the references themselves are needed when the contents are written.
-    pub(crate) fn needs_references(&self) -> bool {
-        match self {
-            Self::Known(placed) => placed.iter().any(Placed::is_checked),
-            Self::Unknown => true,
-        }
-    }
-}
-
 /// Where a file's references go.
 pub(crate) enum Layout {
-    /// Each at a known offset, with its length and its number among the file's references.
+    /// Each at a known offset, with its length.
     Known(Vec<Placed>),
     /// Some only where the one before it ends.
     Unknown,
@@ -57,7 +46,6 @@ pub(crate) fn layout(data: &[DataRef], size: u64) -> Result<Layout> {
 /// Places one reference after the other.
 pub(crate) struct Placing {
     size: u64,
-    index: usize,
     offset: u64,
 }
 
@@ -69,19 +57,14 @@ impl Placing {
                 "a file of {size} bytes is larger than the {FILE_BYTES_MAX} that can be restored"
             );
         }
-        Ok(Self {
-            size,
-            index: 0,
-            offset: 0,
-        })
+        Ok(Self { size, offset: 0 })
     }
 
     /// Places the next reference; none of what has no bytes of an object: there is nothing to write, and nothing that a task could
     /// end with. Of unknown length, it takes all of the file.
     pub(crate) fn next(&mut self, reference: &DataRef) -> Result<Option<Placed>> {
-        let (index, offset) = (self.index, self.offset);
+        let offset = self.offset;
         let length = reference.length().unwrap_or(self.size);
-        self.index += 1;
         self.offset = offset
             .checked_add(length)
             .ok_or_else(|| anyhow!("the lengths of its references overflow"))?;
@@ -90,7 +73,6 @@ impl Placing {
         };
         Ok((length != 0).then_some(Placed {
             reference: *object,
-            index,
             offset,
             length,
         }))

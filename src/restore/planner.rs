@@ -316,7 +316,6 @@ impl<'r, 't> Planner<'r, 't> {
     fn task(&mut self, placed: &Placed, file: Place) -> Result<Task> {
         let Placed {
             reference,
-            index,
             offset,
             length,
         } = placed;
@@ -332,8 +331,8 @@ impl<'r, 't> Planner<'r, 't> {
             offset: *offset,
             start: u32::try_from(start).unwrap_or(u32::MAX),
             length: u32::try_from(*length).unwrap_or(u32::MAX),
-            checked_reference: if placed.is_checked() {
-                u32::try_from(*index)?
+            claim: if placed.is_checked() {
+                self.spool.add_claim(reference)?
             } else {
                 Task::UNCHECKED
             },

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::format::entry::Entry;
+use crate::format::object_ref::ObjectRef;
 use crate::format::path::EntryPath;
 use crate::format::stanza::Stanza;
 pub(crate) use crate::spool::Place;
@@ -78,6 +79,15 @@ impl SpoolWriter {
         self.spool.add(&[&header, path, &self.stanza])
     }
 
+    /// Adds what a reference says of a whole object and returns its place.
+    pub(crate) fn add_claim(&mut self, reference: &ObjectRef) -> Result<Place> {
+        self.stanza.clear();
+        reference.encode(&mut self.stanza);
+        let length =
+            u8::try_from(self.stanza.len()).context("a reference of more than 255 bytes")?;
+        self.spool.add(&[&[length], &self.stanza])
+    }
+
     /// Ends the writing.
     pub(crate) fn finish(self) -> Spool {
         Spool { spool: self.spool }
@@ -108,6 +118,12 @@ impl SpoolReader<'_> {
         )?;
         let stanza = Stanza::parse(text.trim_ascii_end())?;
         Ok((Entry::from_stanza(&stanza)?, work))
+    }
+
+    /// Returns a reference that says something of a whole object.
+    pub(crate) fn claim(&mut self, place: Place) -> Result<ObjectRef> {
+        let length = self.0.bytes(place, 1)?[0];
+        Ok(ObjectRef::parse(self.0.bytes(place + 1, length.into())?)?)
     }
 
     fn header(&mut self, place: Place) -> Result<(u32, u32, Work)> {

@@ -18,31 +18,29 @@ pub(crate) struct Task {
     pub(crate) start: u32,
     /// How many bytes.
     pub(crate) length: u32,
-    /// Number of the reference in its entry, if it has to be looked at again for what it says of the whole object.
-    pub(crate) checked_reference: u32,
+    /// Where in the spool the reference stands, if it has to be looked at again for what it says of the whole object; or
+    /// [`UNCHECKED`](Self::UNCHECKED) or [`LOST`](Self::LOST).
+    pub(crate) claim: Place,
 }
 
 impl Task {
-    /// `checked_reference` of a reference that says nothing of the whole object.
-    pub(crate) const UNCHECKED: u32 = u32::MAX;
+    /// `claim` of a reference that says nothing of the whole object.
+    pub(crate) const UNCHECKED: Place = Place::MAX;
+    /// `claim` of a task that is to fail.
+    pub(crate) const LOST: Place = Place::MAX - 1;
 }
 
 impl Record for Task {
-    const BYTES: usize = 36;
+    const BYTES: usize = 40;
 
     fn encode(&self, bytes: &mut [u8]) {
-        let numbers = [
-            self.segment,
-            self.sequence,
-            self.start,
-            self.length,
-            self.checked_reference,
-        ];
+        let numbers = [self.segment, self.sequence, self.start, self.length];
         for (number, bytes) in numbers.iter().zip(bytes.chunks_exact_mut(4)) {
             bytes.copy_from_slice(&number.to_le_bytes());
         }
-        bytes[20..28].copy_from_slice(&self.file.to_le_bytes());
-        bytes[28..36].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.file.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.claim.to_le_bytes());
     }
 
     fn decode(bytes: &[u8]) -> Self {
@@ -55,9 +53,9 @@ impl Record for Task {
             sequence: four(4),
             start: four(8),
             length: four(12),
-            checked_reference: four(16),
-            file: eight(20),
-            offset: eight(28),
+            file: eight(16),
+            offset: eight(24),
+            claim: eight(32),
         }
     }
 }
@@ -69,9 +67,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn round_trip(numbers: [u32; 5], file: u64, offset: u64) {
-            let [segment, sequence, start, length, checked_reference] = numbers;
-            let task = Task { segment, sequence, file, offset, start, length, checked_reference };
+        fn round_trip(numbers: [u32; 4], file: u64, offset: u64, claim: u64) {
+            let [segment, sequence, start, length] = numbers;
+            let task = Task { segment, sequence, file, offset, start, length, claim };
             let mut bytes = [0; Task::BYTES];
             task.encode(&mut bytes);
             prop_assert_eq!(Task::decode(&bytes), task);

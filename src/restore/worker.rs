@@ -18,7 +18,8 @@ use super::tasks::Task;
 use crate::file_reader::{self, Part};
 use crate::format::checksum::Checksum;
 use crate::format::entry::{Entry, EntryKind};
-use crate::format::object_ref::{DataRef, SegmentId};
+use crate::format::known_checksums::KnownChecksums;
+use crate::format::object_ref::SegmentId;
 use crate::format::path::EntryPath;
 use crate::sorter::Sorted;
 use crate::store::catalog::Catalog;
@@ -88,8 +89,8 @@ pub(crate) struct Worker<'r, 't> {
     cursor: DirCursor<'t>,
     /// The file of several parts that was written to last.
     last: Option<(Place, Opened)>,
-    /// The entry whose references were looked at last.
-    checked: Option<(Place, Entry)>,
+    /// Checksums of the object that is at hand.
+    known: KnownChecksums,
 }
 
 impl<'r, 't> Worker<'r, 't> {
@@ -106,7 +107,7 @@ impl<'r, 't> Worker<'r, 't> {
             unfinished,
             cursor: DirCursor::new(restorer.target),
             last: None,
-            checked: None,
+            known: KnownChecksums::default(),
         }
     }
 
@@ -129,6 +130,7 @@ impl<'r, 't> Worker<'r, 't> {
             reader.read(
                 |sequence| !with(sequence).is_empty(),
                 |sequence, data| {
+                    self.known = KnownChecksums::default();
                     for index in with(sequence) {
                         // A second object of the same name counts for nothing.
                         if !std::mem::replace(&mut done[index], true) {
@@ -189,7 +191,7 @@ impl<'r, 't> Worker<'r, 't> {
 
     /// Cuts a task's bytes out of its object.
     fn part<'d>(&mut self, task: &Task, object: &'d [u8]) -> Result<&'d [u8], String> {
-        if task.checked_reference != Task::UNCHECKED {
+        if task.claim != Task::UNCHECKED {
             self.check_object(task, object)
                 .map_err(|error| format!("object {:08x} {error:#}", task.sequence))?;
         }
@@ -209,22 +211,8 @@ impl<'r, 't> Worker<'r, 't> {
 
     /// Compares an object with what the file's reference says about it.
     fn check_object(&mut self, task: &Task, object: &[u8]) -> Result<()> {
-        // Kept from task to task: parsing all references of a large file for each of them would take the square of its size.
-        let entry = match &mut self.checked {
-            Some((place, entry)) if *place == task.file => entry,
-            checked => {
-                &mut checked
-                    .insert((task.file, self.spool.entry(task.file)?.0))
-                    .1
-            }
-        };
-        let reference = match &entry.kind {
-            EntryKind::File(contents) => contents.data.get(task.checked_reference as usize),
-            _ => None,
-        };
-        let Some(DataRef::Object(reference)) = reference else {
-            return Err(anyhow!("lost its reference"));
-        };
+        ensure!(task.claim != Task::LOST, "lost its reference");
+        let reference = self.spool.claim(task.claim)?;
         let range = reference.range(object.len() as u64)?;
         let length = range.end - range.start;
         ensure!(
@@ -234,7 +222,7 @@ impl<'r, 't> Worker<'r, 't> {
         );
         reference
             .checksum
-            .map_or(Ok(()), |wanted| Ok(wanted.verify(object)?))
+            .map_or(Ok(()), |wanted| Ok(self.known.verify(&wanted, object)?))
     }
 
     /// Restores a file that has one part.

@@ -48,7 +48,7 @@ impl StoreDir {
     /// Opens `path` for adding files; makes the directory (mode 0700) if only its last component is missing.
     pub fn open_or_create(path: &Path) -> Result<Self> {
         let shown = path.display();
-        if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+        if !is_there(path)? {
             match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
                 Err(e)
                     if e.kind() == io::ErrorKind::NotFound
@@ -75,7 +75,7 @@ impl StoreDir {
     /// Opens `path` for a dry run: nothing is made, written or removed, but every call is answered as if it were. The directory itself
     /// need not be there, if it could be made.
     pub fn open_for_dry_run(path: &Path) -> Result<Self> {
-        if fs::symlink_metadata(path).is_ok() {
+        if is_there(path)? {
             return Self::open(path, Keeps::Nothing);
         }
         let above = path.parent().filter(|above| *above != Path::new(""));
@@ -345,6 +345,15 @@ fn sync_directory_of(path: &Path) -> io::Result<()> {
             syncfs(File::open(path)?).map_err(io::Error::from)
         }
         Err(e) => Err(e),
+    }
+}
+
+/// Tells whether there is anything of this name, be it a link to nowhere. What cannot be looked at is not taken for missing.
+pub fn is_there(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot open {}", path.display())),
     }
 }
 

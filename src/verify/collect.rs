@@ -195,7 +195,7 @@ impl<'a, 'c> Collector<'a, 'c> {
                 self.noted.check(list, false)?;
             }
         }
-        let error = match self.expand_lists(&contents.data) {
+        let error = match self.expand_lists(contents) {
             Ok(data) => return Ok(Some(data)),
             Err(error) => LogError {
                 subject: entry.path.as_bytes().to_vec(),
@@ -208,16 +208,21 @@ impl<'a, 'c> Collector<'a, 'c> {
         Ok(None)
     }
 
-    fn expand_lists(&mut self, data: &[DataRef]) -> Result<Vec<DataRef>> {
-        let data = match file_reader::expand(data.to_vec(), &mut self.lists)? {
+    fn expand_lists(&mut self, contents: &FileContents) -> Result<Vec<DataRef>> {
+        let (data, size) = (contents.data.clone(), contents.size);
+        let data = match file_reader::expand(data, size, &mut self.lists)? {
             Expanded::All(data) => return Ok(data),
             Expanded::TooMany(data) => data,
         };
         let (lists, noted) = (&mut self.lists, &mut self.noted);
-        file_reader::for_each(&data, lists, &mut |reference, _| match reference {
-            DataRef::Object(reference) => noted.check(&reference, false),
-            _ => Ok(()),
-        })?;
+        file_reader::for_each(
+            contents.into(),
+            lists,
+            &mut |reference, _| match reference {
+                DataRef::Object(reference) => noted.check(&reference, false),
+                _ => Ok(()),
+            },
+        )?;
         Ok(data)
     }
 

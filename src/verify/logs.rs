@@ -13,7 +13,7 @@ use super::packed::{PackedRef, four};
 use super::snapshots::SnapshotSet;
 use crate::format::entry::Entry;
 use crate::format::object_ref::{ObjectId, ObjectRef};
-use crate::metadata_log::{FRUITLESS_BYTES_MAX, LogError, LogPart, MetadataLogReader};
+use crate::metadata_log::{FRUITLESS_BYTES_MAX, LogError, LogPart, MetadataLogReader, REPEATS_MAX};
 use crate::monitor::Counter;
 use crate::sorter::{Record, Sorter};
 use crate::store::object_cache::ObjectCache;
@@ -74,6 +74,10 @@ pub(super) fn walk(
         }
         monitor.progress(done, count, "pieces of metadata");
         let piece = first.piece.reference();
+        if is_repeated(objects, subjects.len()) {
+            tell_repeated(&part, piece.object, visit)?;
+            break;
+        }
         if fruitless.may_read(piece.object) {
             fruitless.bytes = read_piece(&part, piece, fruitless.bytes, objects, visit)?;
         }
@@ -142,6 +146,30 @@ fn read_piece(
     }
     visit(part, Found::End)?;
     Ok(reader.fruitless_bytes())
+}
+
+/// Tells whether more was read of the logs than is in them. In each snapshot a byte of a log stands once, in parts that others have or have
+/// not; but any number of pieces may refer to one object, each for all of it.
+fn is_repeated(objects: &ObjectCache<'_>, snapshots: usize) -> bool {
+    let work = objects.work();
+    let most = work.opened_bytes.saturating_mul(snapshots as u64);
+    work.given_bytes > most.saturating_mul(u64::from(REPEATS_MAX) + 1)
+}
+
+fn tell_repeated(
+    part: &Part,
+    object: ObjectId,
+    visit: &mut dyn FnMut(&Part, Found<'_>) -> Result<()>,
+) -> Result<()> {
+    let error = LogError {
+        subject: object.to_string().into_bytes(),
+        object: None,
+        reason: "the metadata logs have the same again and again; the rest of them is left out"
+            .to_owned(),
+        no_room: None,
+    };
+    visit(part, Found::Lost(&error))?;
+    visit(part, Found::End)
 }
 
 /// Ends the reading of an object whose slices lead nowhere.

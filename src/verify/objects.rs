@@ -9,6 +9,7 @@ use super::collect::Check;
 use super::contents::{Contents, Start};
 use super::findings::Findings;
 use super::segments::Segments;
+use crate::format::known_checksums::KnownChecksums;
 use crate::format::object_ref::ObjectId;
 use crate::monitor::Counter;
 use crate::sorter::Sorted;
@@ -132,12 +133,12 @@ impl Objects<'_, '_> {
         if checks.is_empty() || segment.state.contains_key(&sequence) {
             return Ok(());
         }
-        let mut state = State::Good;
+        let (mut state, mut known) = (State::Good, KnownChecksums::default());
         for check in checks {
             let reference = check.reference.reference();
             let compared = reference.range(data.len() as u64).and_then(|_| {
                 let wanted = reference.checksum;
-                wanted.map_or(Ok(()), |wanted| wanted.verify(data))
+                wanted.map_or(Ok(()), |wanted| known.verify(&wanted, data))
             });
             if let Err(error) = compared {
                 // What is wrong with a part of a log was told when the log was read.

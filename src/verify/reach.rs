@@ -1,6 +1,6 @@
 //! Which files damage costs: a second reading of the logs, which only damage makes necessary.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
@@ -98,26 +98,25 @@ impl<'a, 'c> Reached<'a, 'c> {
     }
 
     /// Returns the first damaged object that a file needs of each segment.
-    fn damaged_objects(&mut self, contents: &FileContents) -> Vec<(u32, ObjectId)> {
+    fn damaged_objects(&mut self, contents: &FileContents) -> BTreeMap<u32, ObjectId> {
         if self.damaged.is_empty() {
-            return Vec::new();
+            return BTreeMap::new();
         }
-        let mut found: Vec<(u32, ObjectId)> = Vec::new();
+        let mut found = BTreeMap::new();
         let (segments, damaged) = (self.segments, self.damaged);
         let mut look = |data: &DataRef| {
             if let DataRef::Object(r) | DataRef::Indirect(r) = data
                 && let Some(number) = segments.known(r.object.segment)
                 && damaged.has(number, r.object.sequence)
-                && !found.iter().any(|(known, _)| *known == number)
             {
-                found.push((number, r.object));
+                found.entry(number).or_insert(r.object);
             }
         };
         contents.data.iter().for_each(&mut look);
         let is_list = |data: &DataRef| matches!(data, DataRef::Indirect(_));
         if contents.data.iter().any(is_list) {
             let walked =
-                file_reader::for_each(&contents.data, &mut self.lists, &mut |reference, _| {
+                file_reader::for_each(contents.into(), &mut self.lists, &mut |reference, _| {
                     look(&reference);
                     Ok(())
                 });

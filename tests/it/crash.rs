@@ -49,6 +49,11 @@ fn any_call_that_reads_something_may_fail() {
 }
 
 #[test]
+fn a_destination_that_cannot_be_looked_at_is_not_taken_for_missing() {
+    try_points("--only=read --runs=first,prune,clean --calls=stat");
+}
+
+#[test]
 fn a_destination_may_disappear_and_a_filter_die() {
     try_points("--only=gone,filter --runs=backup,prune --every=12");
 }

@@ -4,6 +4,7 @@
 //! Each case adds something bad between two good files. It is restored by pileus and by docs/restore.py, verified and listed;
 //! the surroundings of the targets are compared before and after.
 
+mod amplification;
 mod bombs;
 mod files;
 mod links;

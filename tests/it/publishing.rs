@@ -148,3 +148,29 @@ fn nothing_in_the_store_is_overwritten_or_removed() {
         "{events:#?}"
     );
 }
+
+#[test]
+fn a_snapshot_that_local_state_cannot_take_in_is_a_problem_and_not_a_failure() {
+    let place = Place::new();
+    place.write("tree/file", "contents");
+    let backup = ["backup", "--dest=store", "--localdb=state", "tree"];
+    place.succeed(backup);
+    place.write("tree/file", "other contents");
+    let refuse = |sql: &str| {
+        let program = "import sqlite3, sys
+sqlite3.connect('state/localdb.sqlite').executescript(sys.argv[1])";
+        place.python(program, &[sql]);
+    };
+    refuse(
+        "CREATE TRIGGER refuse BEFORE INSERT ON snapshot BEGIN SELECT RAISE(ABORT, 'refused'); END",
+    );
+    place.run(backup).assert_one_line(
+        3,
+        &["localdb.sqlite: snapshot ", "is complete, but", "refused"],
+    );
+    assert_eq!(place.names_ending("store", ".lbs").len(), 2);
+    place.succeed(["verify", "--dest=store", "--level=files"]);
+    refuse("DROP TRIGGER refuse");
+    place.succeed(backup);
+    place.succeed(["verify", "--dest=store", "--level=files"]);
+}

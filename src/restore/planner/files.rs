@@ -10,7 +10,7 @@ use super::super::layout::{Layout, Placing, layout};
 use super::super::spool::{Place, Work};
 use super::super::tasks::Task;
 use super::Planner;
-use crate::file_reader::{self, Expanded};
+use crate::file_reader::{self, Expanded, References};
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::object_ref::DataRef;
 use crate::store::object_cache::ObjectCache;
@@ -30,11 +30,11 @@ impl Planner<'_, '_> {
             unreachable!("only called for files");
         };
         let (size, data) = (contents.size, std::mem::take(&mut contents.data));
-        match file_reader::expand(data, objects) {
+        match file_reader::expand(data, size, objects) {
             Ok(Expanded::All(data)) => match layout(&data, size) {
                 Ok(layout) => {
-                    // Even so, these may be 400,000: they are kept only where they are needed again.
-                    if layout.needs_references() {
+                    // Even so, these may be 400,000: they are kept only where all of them are needed again.
+                    if matches!(layout, Layout::Unknown) {
                         contents.data = data;
                     }
                     self.add_file(entry, layout, replace).map(Ok)
@@ -86,23 +86,25 @@ impl Planner<'_, '_> {
         objects: &mut ObjectCache<'_>,
     ) -> Result<Result<Place>> {
         let place = self.spool_file(entry, tasks, replace)?;
-        let mut placing = Placing::new(size_of(entry))?;
+        let size = size_of(entry);
+        let mut placing = Placing::new(size)?;
         let (mut added, mut last, mut fatal) = (0, None, None);
-        let read = file_reader::for_each(data, objects, &mut |reference, _| {
-            let Some(placed) = placing.next(&reference)? else {
-                return Ok(());
-            };
-            ensure!(added < tasks, CHANGED);
-            let task = self.task(&placed, place);
-            match task.and_then(|task| self.tasks.add(task).map(|()| task)) {
-                Ok(task) => (added, last) = (added + 1, Some(task)),
-                Err(error) => {
-                    fatal = Some(error);
-                    bail!("ends the restore");
+        let read =
+            file_reader::for_each(References { data, size }, objects, &mut |reference, _| {
+                let Some(placed) = placing.next(&reference)? else {
+                    return Ok(());
+                };
+                ensure!(added < tasks, CHANGED);
+                let task = self.task(&placed, place);
+                match task.and_then(|task| self.tasks.add(task).map(|()| task)) {
+                    Ok(task) => (added, last) = (added + 1, Some(task)),
+                    Err(error) => {
+                        fatal = Some(error);
+                        bail!("ends the restore");
+                    }
                 }
-            }
-            Ok(())
-        });
+                Ok(())
+            });
         if let Some(error) = fatal {
             return Err(error);
         }
@@ -116,9 +118,8 @@ impl Planner<'_, '_> {
         // Without any task, nobody begins the file.
         if let Some(last) = last {
             for _ in added..tasks {
-                // There is no such reference in the spool, so this one fails.
                 self.tasks.add(Task {
-                    checked_reference: 0,
+                    claim: Task::LOST,
                     ..last
                 })?;
             }
@@ -147,13 +148,12 @@ impl Planner<'_, '_> {
 }
 
 /// Counts the tasks of a file of more references than are held; none if it has to be read from front to back, since some cannot be
-/// placed or are needed again.
+/// placed.
 fn count(data: &[DataRef], size: u64, objects: &mut ObjectCache<'_>) -> Result<Option<usize>> {
     let (mut placing, mut count, mut is_known) = (Placing::new(size)?, 0, true);
-    file_reader::for_each(data, objects, &mut |reference, _| {
+    file_reader::for_each(References { data, size }, objects, &mut |reference, _| {
         is_known &= reference.length().is_some();
-        if is_known && let Some(placed) = placing.next(&reference)? {
-            is_known &= !placed.is_checked();
+        if is_known && placing.next(&reference)?.is_some() {
             count += 1;
         }
         Ok(())

@@ -5,7 +5,7 @@
 use std::fs;
 
 use crate::harness::{Ended, Place};
-use crate::made_store::{DATA, LOG, MadeStore, Member, SNAPSHOT, entry, file_lines};
+use crate::made_store::{DATA, LOG, MadeStore, Member, SNAPSHOT, entry, file_lines, sha1};
 
 /// Most resident memory of a run.
 const MOST_KILOBYTES: u64 = 200_000;
@@ -255,6 +255,30 @@ fn millions_of_references_in_objects_do_not_fill_the_memory() {
     fs::create_dir(place.join("store")).expect("a directory is made");
     store.write(&place.join("store"));
     explode(&place);
+}
+
+#[test]
+fn a_hundred_thousand_slices_of_one_object_do_not_have_it_hashed_for_each() {
+    let place = Place::new();
+    let mut store = MadeStore::new();
+    let contents: Vec<u8> = (0..=255).cycle().take(16 << 20).collect();
+    let object = store.object(&contents);
+    let sum = sha1(&contents);
+    let count = 100_000;
+    let data: Vec<_> = (0..count)
+        .map(|start| format!("{object}(sha1={sum})[{start}+1]"))
+        .collect();
+    let lines = format!(
+        "data: {}\nsize: {count}\nchecksum: sha1={}",
+        data.join(" "),
+        sha1(&contents[..count])
+    );
+    store.entry("x", "f", &lines);
+    fs::create_dir(place.join("store")).expect("a directory is made");
+    store.write(&place.join("store"));
+    assert_eq!(explode(&place).code, Some(0));
+    let restored = fs::read(place.join("target/x")).expect("is restored");
+    assert!(restored == contents[..count]);
 }
 
 #[test]

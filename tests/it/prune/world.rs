@@ -137,7 +137,7 @@ impl World {
             below,
             dry_run: false,
         };
-        if !clean::has_local_state(&options.local) {
+        if !clean::has_local_state(&options.local).expect("can be looked at") {
             return Vec::new();
         }
         let waiting = Waiting {
