@@ -8,12 +8,13 @@ pub mod lost;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use crate::local::database::{self, Database};
 use crate::local::lock::{Lock, Waiting};
 use crate::local::utilization::{self, Expiring};
+use crate::store::dir::is_there;
 
 /// What a cleaning does.
 #[derive(Clone, Debug)]
@@ -55,7 +56,5 @@ fn open(directory: &Path, now: Timestamp, waiting: &Waiting<'_>) -> Result<(Lock
 
 /// Tells whether there is anything to clean yet. What cannot be looked at is not taken for missing.
 pub fn has_local_state(directory: &Path) -> Result<bool> {
-    let database = directory.join(database::FILE_NAME);
-    let is_there = database.try_exists();
-    is_there.with_context(|| format!("cannot open {}", database.display()))
+    is_there(&directory.join(database::FILE_NAME))
 }

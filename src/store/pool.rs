@@ -1,8 +1,8 @@
 //! The workers that filter, hash and publish segments.
 //!
-//! The conductor's thread cuts tar streams into frames ([`super::segment_writer`]) and hands them over through a bounded queue;
+//! The conductor's thread cuts tar streams into frames ([`super::segment_writer`]) and hands each over to a worker, waiting until one is free;
 //! any worker filters any frame, and whichever worker completes the next frame of a segment appends all that are ready to its
-//! file. So all cores work on one segment, its bytes are in order, and memory is bounded by the queue.
+//! file. So all cores work on one segment, its bytes are in order, and memory is bounded by the frames in hands.
 //!
 //! The first error stops the pool: later frames are dropped unfiltered, nothing more is published, and the error surfaces at the
 //! conductor's next call.
@@ -42,7 +42,7 @@ pub struct PublishedSegment {
 /// Source of segment names; passed in, so that a test knows them.
 pub type Names = dyn FnMut() -> SegmentId + Send;
 
-/// Workers, and the queue in front of them.
+/// Workers, and the way to them.
 pub struct Pool {
     names: Mutex<Box<Names>>,
     queue: Option<SyncSender<Job>>,
@@ -97,7 +97,8 @@ struct Output {
 impl Pool {
     /// Starts `jobs` workers that write segments called by `names` into `store`.
     pub fn start(store: Arc<StoreDir>, jobs: usize, names: Box<Names>) -> Result<Self> {
-        let (queue, receiver) = sync_channel(1);
+        // Not even one frame waits: that would be five more megabytes, and the workers are busy without.
+        let (queue, receiver) = sync_channel(0);
         let shared = Arc::new(Shared {
             store,
             state: Mutex::default(),
@@ -158,7 +159,7 @@ impl Pool {
         buffer
     }
 
-    /// Hands frame `index` of a segment over, waiting while the queue is full; `last` completes and publishes the segment.
+    /// Hands frame `index` of a segment over, waiting until a worker takes it; `last` completes and publishes the segment.
     pub fn submit(
         &self,
         segment: &Arc<OpenSegment>,
