@@ -6,7 +6,8 @@
 //! whether a file changed *just before* it was looked at needs the time of that look; and when a large file came between, the conductor
 //! looks again.
 //!
-//! With a million small files, listing them, reading them and recording them take about 3, 6 and 5 seconds: three threads, in a line.
+//! With a million small files, listing them takes about 3 seconds of processor time, reading them 8, recording them 4 and compressing
+//! them 9: threads of their own, one behind the other, keep two cores busy.
 
 mod batch;
 
