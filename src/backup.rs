@@ -150,6 +150,8 @@ pub struct BackupReport {
     pub interrupted: bool,
     /// Number of entries by what became of them.
     pub entries: StatusCounts,
+    /// Number of entries of the last snapshot whose paths are not in this one; 0 where local state does not know it.
+    pub gone: u64,
     /// Sum of the sizes of all regular files.
     pub source_bytes: u64,
     /// Bytes read from files.

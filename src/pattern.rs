@@ -54,6 +54,19 @@ enum Token {
     Directories,
 }
 
+/// Returns the pattern that means exactly these bytes.
+#[must_use]
+pub fn escaped(bytes: &[u8]) -> Vec<u8> {
+    let mut pattern = Vec::with_capacity(bytes.len());
+    for &byte in bytes {
+        if b"*?[\\".contains(&byte) {
+            pattern.push(b'\\');
+        }
+        pattern.push(byte);
+    }
+    pattern
+}
+
 impl Pattern {
     /// Compiles a pattern; the error names it. What can never match anything is an error too.
     pub fn new(pattern: impl AsRef<OsStr>) -> Result<Self, String> {

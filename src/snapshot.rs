@@ -3,6 +3,8 @@
 //! `latest`, a full name, the beginning of one, or `@TIME`: what users type for `--snapshot`. A name that fits nothing is answered
 //! with the nearest one that exists.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -15,8 +17,10 @@ use crate::format::FormatError;
 use crate::format::descriptor::Descriptor;
 use crate::format::path::EntryPath;
 use crate::format::snapshot_name::SnapshotName;
+use crate::pattern;
 use crate::store::catalog::Catalog;
 use crate::store::command;
+use crate::wording::shell_word;
 
 /// Finds the snapshot that `wanted` means among those of `scheme` (all if none).
 pub fn choose(
@@ -42,7 +46,10 @@ pub fn choose(
     }
     if let Some(time) = wanted.strip_prefix('@') {
         let limit = parse_time(time, now).ok_or_else(|| {
-            anyhow!("\"{wanted}\" is not a time: write @2026-11-01, @2026-11-01T12:00, or an age in min, h, d, w, mo or y, such as @3d")
+            anyhow!(
+                "\"{wanted}\" is not a time that has passed: write @2026-11-01, @2026-11-01T12:00 (local; UTC, as list tells it, is @2026-11-01T12:00:00Z), or \
+                 an age in min, h, d, w, mo or y, such as @3d"
+            )
         })?;
         let before = candidates
             .iter()
@@ -117,42 +124,57 @@ pub fn open_chosen(
     })
 }
 
+/// Says what is wrong with a descriptor, and what can be done about it.
+#[must_use]
+pub fn way_out(error: &anyhow::Error, name: &SnapshotName) -> String {
+    let is_damaged = error
+        .chain()
+        .any(|cause| cause.downcast_ref::<FormatError>().is_some());
+    let advice = format!("; if there is no copy of it, it goes with pileus prune --remove={name}");
+    format!("{error:#}{}", if is_damaged { &advice } else { "" })
+}
+
 /// Says behind a path that a snapshot does not have it, and how to find those that do.
 #[must_use]
 pub fn lacks(store: &Path, snapshot: &SnapshotName, path: &EntryPath) -> String {
-    let store = quoted(&store.display().to_string());
-    let pattern = quoted(&path.to_string());
+    let text = path.to_string();
+    if text == "latest" || SnapshotName::parse(&text).is_some() {
+        return format!(
+            "is not in snapshot {snapshot}; another snapshot is chosen with --snapshot={text}"
+        );
+    }
+    let store = shell_word(store);
+    let pattern = shell_word(OsStr::from_bytes(&pattern::escaped(path.as_bytes())));
+    // What is shown of a name is not always its bytes.
+    let typed = if path.as_bytes().windows(2).any(|pair| pair == b"\\x") {
+        " (bytes that are shown as \\x0a are typed in quotes that begin with $: $'a\\x0ab')"
+    } else {
+        ""
+    };
     format!(
-        "is not in snapshot {snapshot}; to look for it in all of them: pileus find --dest={store} {pattern}"
+        "is not in snapshot {snapshot}{typed}; to look for it in all of them: pileus find --dest={store} {pattern}"
     )
 }
 
-/// Returns a word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,".contains(c);
-    if word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// Parses a point in time: a date (its end, local time), a date and time (local), or an age such as `3d` or `12h`.
+/// Parses a point in time: a date (its end, local time), a date and time (local; with `Z` behind it as `list` tells it, in UTC), or an
+/// age such as `3d` or `12h`. A time to come is none.
 fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
     let local = |time: DateTime| {
-        time.to_zoned(TimeZone::system())
-            .ok()
-            .map(|zoned| zoned.timestamp())
+        let zoned = time.to_zoned(TimeZone::system()).ok()?;
+        Some(zoned.timestamp()).filter(|&time| time <= now)
     };
     if let Ok(age) = Age::parse(text) {
         return Some(age.before(now));
     }
     if text.contains('T') {
-        return local(text.parse().ok()?);
+        let in_utc = text.parse().ok().filter(|&time: &Timestamp| time <= now);
+        return in_utc.or_else(|| local(text.parse().ok()?));
     }
     let date: Date = text.parse().ok()?;
-    local(date.tomorrow().ok()?.at(0, 0, 0, 0))?
-        .checked_sub(1.nanosecond())
-        .ok()
+    local(date.at(0, 0, 0, 0))?;
+    let end = date.tomorrow().ok()?.at(0, 0, 0, 0);
+    let end = end.to_zoned(TimeZone::system()).ok()?.timestamp();
+    end.checked_sub(1.nanosecond()).ok()
 }
 
 /// Says what to write in place of a name that no snapshot has.
@@ -232,6 +254,9 @@ mod tests {
             ("@3d", None, "b-20261110T120000"),
             ("@2w", None, "a-20261101T000000"),
             ("@2026-11-15", None, "b-20261110T120000"),
+            ("@2026-11-20T23:59:59Z", None, "a-20261120T235959"),
+            ("@2026-11-20T23:59:58Z", None, "b-20261110T120000"),
+            ("@2026-11-21", None, "a-20261120T235959"),
         ] {
             let found = choose_from(NAMES, wanted, scheme);
             if chosen.is_empty() {
@@ -270,7 +295,19 @@ mod tests {
                 None,
                 "write more of the name, or --scheme=b for the latest of that scheme",
             ),
-            (NAMES, "@x", None, "is not a time: write @2026-11-01"),
+            (
+                NAMES,
+                "@x",
+                None,
+                "is not a time that has passed: write @2026-11-01",
+            ),
+            (
+                NAMES,
+                "@2026-11-21T12:00:01Z",
+                None,
+                "is not a time that has passed",
+            ),
+            (NAMES, "@2026-11-23", None, "is not a time that has passed"),
             (
                 NAMES,
                 "latest~1",
@@ -285,9 +322,9 @@ mod tests {
             ),
             (
                 NAMES,
-                "2026-11-22",
+                "2026-11-20",
                 None,
-                "there is no snapshot \"2026-11-22\": a time is written @2026-11-22",
+                "there is no snapshot \"2026-11-20\": a time is written @2026-11-20",
             ),
             (
                 NAMES,

@@ -163,7 +163,9 @@ fn read_descriptors(
                 });
             }
             Err(_) if catalog.has_gone(name) => note_gone(name, monitor),
-            Err(error) => monitor.problem(name.to_string().as_bytes(), format_args!("{error:#}")),
+            Err(error) => {
+                monitor.problem(name.to_string().as_bytes(), snapshot::way_out(&error, name));
+            }
         }
     }
     (subjects, listed)

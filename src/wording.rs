@@ -1,5 +1,10 @@
 //! Words of sentences: the one place that knows singular from plural, and what of an error is for people.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::format::escape;
+
 /// Returns a number with what it counts; `what` is the singular.
 #[must_use]
 pub fn count(number: u64, what: &str) -> String {
@@ -16,6 +21,31 @@ pub fn count(number: u64, what: &str) -> String {
 #[must_use]
 pub fn problems(number: u64) -> Option<String> {
     (number > 0).then(|| format!("{}, named above", count(number, "problem")))
+}
+
+/// Returns a word as a shell takes it; what cannot be seen on a terminal as `$'…'`, which bash, zsh and ksh know.
+#[must_use]
+pub fn shell_word(word: impl AsRef<OsStr>) -> String {
+    let word = word.as_ref().as_bytes();
+    let is_plain = |&b: &u8| b.is_ascii_alphanumeric() || b"/._-+,".contains(&b);
+    if !word.is_empty() && word.iter().all(is_plain) {
+        return String::from_utf8_lossy(word).into_owned();
+    }
+    let shown = escape(word);
+    if shown.as_bytes() == word {
+        return format!("'{}'", shown.replace('\'', r"'\''"));
+    }
+    let mut quoted = String::from("$'");
+    for chunk in word.split_inclusive(|b| b"\\'".contains(b)) {
+        match chunk.split_last() {
+            Some((&last, before)) if b"\\'".contains(&last) => {
+                quoted += &escape(before);
+                quoted.extend(['\\', last.into()]);
+            }
+            _ => quoted += &escape(chunk),
+        }
+    }
+    quoted + "'"
 }
 
 /// Returns a message without the numbers of errors that the standard library puts behind the names of errors.
@@ -48,6 +78,28 @@ mod tests {
             "cannot write a: No space left on device: b: No space left on device (os error x) c"
         );
         assert_eq!(without_numbers(" (os error 2"), " (os error 2");
+    }
+
+    #[test]
+    fn a_shell_gets_back_the_word_that_was_quoted() {
+        let words: [&[u8]; 9] = [
+            b"plain/a.txt",
+            b"",
+            b"two words",
+            b"it's",
+            b"back\\slash",
+            b"new\nline 1",
+            b"b\xff\xc3",
+            b"it's a \\ new\nline\\'",
+            b"$HOME `a` \"b\" !",
+        ];
+        for word in words {
+            let script = format!("printf %s {}", shell_word(OsStr::from_bytes(word)));
+            let told = std::process::Command::new("bash")
+                .args(["-c", &script])
+                .output();
+            assert_eq!(told.expect("bash runs").stdout, word, "{script}");
+        }
     }
 
     #[test]

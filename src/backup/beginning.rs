@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::format::snapshot_name::SnapshotName;
 use crate::monitor::Counter;
-use crate::wording::count;
+use crate::wording::{count, shell_word};
 
 /// What every file system of the ext family has at its top.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -27,10 +27,12 @@ pub(super) fn look<'n>(
     let is_own = snapshots.any(|name| name.scheme() == scheme && !name.is_checkpoint());
     if is_own {
         monitor.warn(&format!(
-            "there is no local state yet in {}, though {} has snapshots of this scheme: all is read and stored again; pileus rebuild \
-             would make it from them",
+            "there is no local state yet in {}, though {} has snapshots of this scheme: all is read and stored again; if it is elsewhere, \
+             name it with --localdb; pileus rebuild --dest={} --localdb={} would make it from them",
             local.display(),
-            store.display()
+            store.display(),
+            shell_word(store),
+            shell_word(local)
         ));
     } else {
         monitor.note("there is no local state yet: all is read and stored; to share what other snapshots have, pileus rebuild comes first");

@@ -19,6 +19,9 @@ use crate::format::sums::{self, FileSum};
 use crate::local::database::Database;
 use crate::local::stat_cache::FinishedCache;
 
+/// From so many entries on, it is told if most are gone.
+const MANY_GONE: u64 = 100;
+
 impl Run<'_> {
     /// Makes sure that what was stored so far is not lost: as a checkpoint if the name of one is free in this second, else as
     /// blocks that the local database knows.
@@ -90,11 +93,15 @@ impl Run<'_> {
             });
         }
         self.warn_of_other_sources()?;
+        let gone = self.gone();
         let log = self.log.finish(&self.pool)?;
         self.complete_segments()?;
         if self.options.dry_run {
             // What the database was told is rolled back when it is closed.
-            return Ok(self.report(None, false));
+            return Ok(BackupReport {
+                gone,
+                ..self.report(None, false)
+            });
         }
         let started = self.outside.started;
         let (published, known) = self.publish(log.root, &log.uses, Naming::Complete, started)?;
@@ -106,7 +113,27 @@ impl Run<'_> {
             }
             Err(error) => self.forget(&snapshot, &error),
         }
-        Ok(self.report(Some(snapshot), false))
+        Ok(BackupReport {
+            gone,
+            ..self.report(Some(snapshot), false)
+        })
+    }
+
+    /// Counts what the last snapshot has and this one has not. If that is most of it, something may not be mounted, which nobody would
+    /// see in a night that is otherwise silent.
+    fn gone(&self) -> u64 {
+        let Some(last) = self.expected.filter(|_| self.log.knows_last()) else {
+            return 0;
+        };
+        let known = self.entries.total() - self.entries.added;
+        let gone = last.entries.saturating_sub(known);
+        if gone >= MANY_GONE && gone > last.entries / 2 && self.shares_paths {
+            self.outside.monitor.warn(&format!(
+                "{gone} of the {} entries of the last snapshot are not in this one: see that all that is to be backed up is mounted",
+                last.entries
+            ));
+        }
+        gone
     }
 
     /// Two jobs that forget their schemes would be one series, of which prune keeps the later snapshot of each night.
@@ -232,6 +259,7 @@ impl Run<'_> {
             same_as: None,
             interrupted,
             entries: self.entries,
+            gone: 0,
             source_bytes: self.source_bytes,
             read_bytes: self.chunker.bytes_read(),
             groups: self.sink.written().clone(),

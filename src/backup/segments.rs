@@ -11,6 +11,7 @@ use crate::format::sums::FileSum;
 use crate::local::database::{Database, KnownSegment};
 use crate::store::dir::StoreDir;
 use crate::store::expected::segment_of_file;
+use crate::wording::shell_word;
 
 /// Remembers for each segment that came up whether it may be referred to; some 60 bytes for each.
 pub(super) struct Segments {
@@ -95,9 +96,11 @@ impl Segments {
         };
         bail!(
             "the local state names {file}, which {state} in {}: use the --localdb that belongs to this store; if it does, and the file \
-             is lost, pileus clean --localdb={} --lost={id} lets the next backup store again what was in it",
+             is lost, pileus clean --localdb={} --lost={id} lets the next backup store again what was in it; pileus verify --dest={} names all \
+             that are lost",
             self.store.path().display(),
-            database.directory().display()
+            shell_word(database.directory()),
+            shell_word(self.store.path())
         );
     }
 }

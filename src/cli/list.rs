@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use pileus::format::descriptor::Descriptor;
 use pileus::format::snapshot_name::SnapshotName;
+use pileus::snapshot;
 use pileus::store::catalog::Catalog;
 use pileus::wording;
 use serde_json::{Value, json};
@@ -45,7 +46,10 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
             }
             Ok(descriptor) => console.line(&row(name, &descriptor, pinned, width))?,
             Err(error) => {
-                console.problem(name.to_string().as_bytes(), &format!("{error:#}"));
+                console.problem(
+                    name.to_string().as_bytes(),
+                    &snapshot::way_out(&error, name),
+                );
                 problems += 1;
             }
         }

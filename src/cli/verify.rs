@@ -14,7 +14,7 @@ use serde_json::json;
 use super::arguments::Verify;
 use super::{Failure, done_with};
 use crate::console::Console;
-use pileus::wording::{self, count};
+use pileus::wording::{self, count, shell_word};
 
 /// More threads than this would only take memory: what they unfilter is looked at by one.
 const JOBS_MAX: usize = 4;
@@ -116,16 +116,17 @@ fn point_to_cleaning(damaged: &[SegmentId], store: &Path, console: &Console) {
     let Some(first) = damaged.first() else {
         return;
     };
+    let local = super::local_state(None, store);
+    let local = local.map_or("DIR".to_owned(), shell_word);
     let which = if let [only] = damaged {
         format!("--lost={only}")
     } else {
         format!(
-            "--lost={first}, and so on for all {} damaged segments (or verify --json | pileus clean --lost-from=-)",
-            damaged.len()
+            "--lost={first}, and so on for all {} damaged segments (or pileus verify --dest={} --json | pileus clean --localdb={local} --lost-from=-)",
+            damaged.len(),
+            shell_word(store)
         )
     };
-    let local = super::local_state(None, store);
-    let local = local.map_or("DIR".to_owned(), |local| local.display().to_string());
     console.advise(&format!(
         "before the next backup, unless that was done already, so that it stores again what it still has of this: pileus clean --localdb={local} {which}; \
          the snapshots named stay as they are until pileus prune --remove=NAME"

@@ -74,6 +74,24 @@ fn paths_of_another_job_in_one_series_are_told() {
 }
 
 #[test]
+fn what_is_gone_is_counted_and_told_if_it_is_most() {
+    let place = place();
+    place.sh("seq 150 | xargs -I{} touch tree/{}");
+    let nightly = ["--dest=store", "tree"];
+    assert_eq!(backup(&place, &nightly).stderr, "");
+    place.sh("rm tree/1 tree/2");
+    let json = place.succeed(["backup", "--dest=store", "--json", "tree"]);
+    let summary = json.stdout.lines().last().expect("a summary");
+    assert!(summary.contains("\"gone\":2,"), "{summary}");
+    place.sh("find tree -type f -delete");
+    assert_warns(
+        &backup(&place, &nightly),
+        &["149 of the 150 entries", "mounted"],
+    );
+    assert_eq!(backup(&place, &nightly).stderr, "");
+}
+
+#[test]
 fn a_store_that_is_another_one_is_not_made() {
     let place = place();
     let nightly = ["--dest=disk/store", "--localdb=state", "tree"];

@@ -1,7 +1,9 @@
 //! `list`, `ls` and `cat`: what they print, how they end, and what they say of what is not there.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Stdio};
 
@@ -408,4 +410,42 @@ fn cat_of_a_damaged_file_ends_with_code_1() {
         place.succeed(["cat", "--dest=.", "good"]).stdout,
         "contents"
     );
+}
+
+/// What is printed is meant to be typed: the command in the advice has to find the file, whatever it is called.
+#[test]
+fn the_advice_for_a_file_that_is_not_there_finds_it_as_it_stands() {
+    let place = Place::new();
+    place.sh(r"mkdir -p 'my tree'; cd 'my tree'
+        touch 'we[i]rd' 'back\slash' '[ab' 'a*?' it\'s \$HOME");
+    place.sh(r#"cd 'my tree'; touch "$(printf 'b\377')" "$(printf 'new\nline 7')""#);
+    place.succeed(["backup", "--dest=my store", "my tree"]);
+    place.sh("rm 'my tree'/*; touch 'my tree/kept'");
+    place.succeed(["backup", "--dest=my store", "my tree"]);
+    let names: [&[u8]; 8] = [
+        b"we[i]rd",
+        b"back\\slash",
+        b"[ab",
+        b"a*?",
+        b"it's",
+        b"$HOME",
+        b"b\xff",
+        b"new\nline 7",
+    ];
+    for name in names {
+        let path = [b"my tree/", name].concat();
+        let words = ["restore", "--dest=my store", "--target=back"].map(OsStr::new);
+        let mut command = place.command(words);
+        let ended = Ended::of(command.arg(OsStr::from_bytes(&path)));
+        let advice = ended.stderr.split_once("in all of them: pileus ");
+        let words = advice.expect("there is an advice").1.trim_end();
+        place.write(
+            "advice",
+            format!("{} {words}", env!("CARGO_BIN_EXE_pileus")),
+        );
+        let found = place.sh("bash advice");
+        assert!(found.contains("gone in "), "{words}: {found}");
+    }
+    let ended = place.survive(["restore", "--dest=my store", "--target=back", "latest"]);
+    ended.assert_one_line(1, &["chosen with --snapshot=latest"]);
 }

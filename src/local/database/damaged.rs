@@ -10,11 +10,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::FILE_NAME;
+use crate::wording::shell_word;
 
 /// What is added to the name of a database that was set aside.
 pub const SUFFIX: &str = ".damaged";
-
-const REMEDY: &str = "make a new one with pileus rebuild, or move it away; then the next backup stores everything again";
 
 /// The error that says so.
 #[derive(Debug)]
@@ -35,10 +34,13 @@ impl Damaged {
 impl fmt::Display for Damaged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, reason } = self;
+        let local = Path::new(path).parent().unwrap_or(Path::new(""));
+        let local = shell_word(local);
         // SQLite says the same of a disk that cannot read it.
         write!(
             f,
-            "{path} is damaged, or the disk cannot read it ({reason}): {REMEDY}"
+            "{path} is damaged, or the disk cannot read it ({reason}): pileus rebuild --dest=DIR --localdb={local} makes a new one, DIR being \
+             the store; or move it away, then the next backup stores everything again"
         )
     }
 }

@@ -10,6 +10,7 @@ use super::Database;
 use crate::format::descriptor::Totals;
 use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
+use crate::wording::shell_word;
 
 /// How much a snapshot holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +100,10 @@ impl Database {
             Some(latest) => Err(OtherStore(format!(
                 "the local state belongs to another store: no snapshot of it, such as its last one, {latest}, is in {}: see that the \
                  right disk is mounted; another store needs a --localdb of its own; if this is an old copy of local state, or all snapshots were removed by \
-                 hand, move localdb.sqlite away and run pileus rebuild",
-                store.display()
+                 hand, move localdb.sqlite away; if the store has snapshots, pileus rebuild --dest={} --localdb={} then makes another",
+                store.display(),
+                shell_word(store),
+                shell_word(self.directory())
             ))
             .into()),
         }
