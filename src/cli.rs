@@ -131,6 +131,7 @@ pub(crate) fn main() -> ExitCode {
         console.error(&format!("cannot wait for signals: {error}"));
         return ExitCode::from(FAILED);
     }
+    expanded.warn(&console);
     let result = match &arguments.command {
         Command::Backup(backup) => backup::run(backup, &console),
         Command::Restore(restore) => restore::run(restore, &console),

@@ -49,6 +49,9 @@ const RED_NAME: &str = "\x1b[31mpileus:\x1b[0m ";
 /// The width of a terminal that does not say it.
 const COLUMNS: usize = 80;
 
+/// Help that is wider is hard to read.
+const HELP_COLUMNS: usize = 100;
+
 /// Prints for one run; safe to use from several threads.
 pub(crate) struct Console {
     verbosity: Verbosity,
@@ -318,6 +321,12 @@ fn tick(is_due: &Arc<AtomicBool>) {
 /// Tells whether standard error is a terminal on which lines can be erased.
 fn is_capable_terminal() -> bool {
     io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Returns how wide help may be. A terminal that does not know its own height is one of unknown size to whoever prints it, and then it has
+/// 100 columns: too many for most.
+pub(crate) fn help_columns() -> usize {
+    columns().min(HELP_COLUMNS)
 }
 
 fn columns() -> usize {

@@ -158,7 +158,7 @@ mod tests {
                 &["etc", "/usr"],
                 "\"/usr\" is an absolute path and \"etc\" a relative one",
             ),
-            (&["../x"], "write \"../x\" without it"),
+            (&["../x"], "in place of \"../x\" write"),
             (&[""], "use . for the working directory"),
         ] {
             let error = parse(paths).expect_err("is wrong");

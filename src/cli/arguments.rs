@@ -12,7 +12,7 @@ use super::choosing::{ChoosingArguments, RuleArguments};
 use super::hooks::HookArguments;
 use super::piping::PipingArguments;
 use super::waiting::WaitArguments;
-use crate::console::Verbosity;
+use crate::console::{Verbosity, help_columns};
 
 pub(crate) use itself::{Completions, Config, ConfigAction, Man};
 pub(crate) use keeping::{Clean, KeepArguments, Prune, Rebuild, Verify};
@@ -28,7 +28,7 @@ const OF_ALL: &str = "Options of every command";
 #[command(
     name = "pileus",
     version,
-    max_term_width = 100,
+    max_term_width = help_columns(),
     disable_help_subcommand = true,
     subcommand_required = true,
     arg_required_else_help = true

@@ -9,8 +9,9 @@
 
 mod file;
 mod merge;
-mod nearest;
+pub(super) mod nearest;
 mod unexpanded;
+mod variables;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{ArgMatches, Command, CommandFactory};
+use pileus::monitor::{Event, Monitor as _};
 
 use super::arguments::{Arguments, Config, ConfigAction};
 use super::{DONE, Failure};
@@ -36,13 +38,25 @@ const USER_FILE: &str = "pileus.toml";
 pub(crate) struct Expanded {
     pub(crate) line: Vec<OsString>,
     configured: Vec<Configured>,
+    /// What may be meant otherwise than it is taken.
+    warnings: Vec<String>,
 }
 
 impl Expanded {
     /// A command line to which nothing is added.
     fn as_typed(line: Vec<OsString>) -> Self {
-        let configured = Vec::new();
-        Self { line, configured }
+        Self {
+            line,
+            configured: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Tells of what may be meant otherwise than it is taken.
+    pub(crate) fn warn(&self, console: &Console) {
+        for told in &self.warnings {
+            console.event(&Event::Warning(told));
+        }
     }
 
     /// Returns what is told of a mistake in the command line, behind the place of the configured option that it speaks of.
@@ -68,8 +82,17 @@ pub(crate) fn expand(typed: Vec<OsString>) -> Result<Expanded, String> {
     let Some((name, of_command)) = matches.subcommand() else {
         return Ok(Expanded::as_typed(typed));
     };
-    if matches!(name, "completions" | "man" | "config") {
+    if matches!(name, "completions" | "man") {
         return Ok(Expanded::as_typed(typed));
+    }
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let mut warnings = variables::without_effect(&definition, names);
+    if name == "config" {
+        let expanded = Expanded::as_typed(typed);
+        return Ok(Expanded {
+            warnings,
+            ..expanded
+        });
     }
     if let Some(command) = definition.find_subcommand(name) {
         unexpanded::ensure_none_typed(command, of_command)?;
@@ -77,6 +100,7 @@ pub(crate) fn expand(typed: Vec<OsString>) -> Result<Expanded, String> {
     let settings = read_files(of_command, &definition)?;
     let given = Given::new(&definition, name, of_command, &settings)?;
     given.ensure_no_slip()?;
+    warnings.extend(given.profile_taken_as_path());
     let configured = given.configured(&|variable| std::env::var_os(variable))?;
     let typed = given.without_profile_name(typed, &relaxed(definition.clone()));
     // What stands behind `--` is no option.
@@ -84,7 +108,11 @@ pub(crate) fn expand(typed: Vec<OsString>) -> Result<Expanded, String> {
     let (options, rest) = typed.split_at(end.unwrap_or(typed.len()));
     let added = configured.iter().map(|option| &option.argument);
     let line = options.iter().chain(added).chain(rest).cloned().collect();
-    Ok(Expanded { line, configured })
+    Ok(Expanded {
+        line,
+        configured,
+        warnings,
+    })
 }
 
 /// Shows what is in force for a command, and where it came from.
@@ -128,7 +156,7 @@ pub(crate) fn run(arguments: &Config, all: &Arguments, console: &Console) -> Res
 }
 
 /// Returns the definition of the command line, in which every command has the options of all.
-fn definition() -> Command {
+pub(super) fn definition() -> Command {
     let mut definition = Arguments::command();
     definition.build();
     definition

@@ -1,18 +1,20 @@
 //! Command lines that do not parse: help as it is, a mistake in one line that says what to type instead.
 //!
 //! The parser's own words are taken apart, since they fill a screen. Whoever comes from another program finds the command that does here what
-//! the one that was typed does there.
+//! the one that was typed does there; so does, in [`options`], whoever types its options.
+
+mod options;
 
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::config::Expanded;
+use super::config::{Expanded, definition};
 use super::{DONE, USAGE};
 use crate::console::{Console, Verbosity};
 
 /// Commands of other programs, and what there is in their place.
-const ELSEWHERE: [(&[&str], &str); 11] = [
+const ELSEWHERE: [(&[&str], &str); 15] = [
     (&["check", "fsck", "scrub"], "use verify"),
     (&["snapshots"], "use list"),
     (&["init"], "the first backup makes the store"),
@@ -27,6 +29,13 @@ const ELSEWHERE: [(&[&str], &str); 11] = [
         &["compact", "gc"],
         "use prune; clean marks what is poorly used",
     ),
+    (
+        &["unlock", "break-lock"],
+        "the lock of a run goes with its process",
+    ),
+    (&["tag"], "there are no tags, --scheme names a series"),
+    (&["copy"], "use cp or rsync, files of a store never change"),
+    (&["key"], "there are no keys, --filter encrypts"),
 ];
 
 /// Makes a console for a command line that does not parse; JSON is printed if it looks as if it had been asked for.
@@ -56,8 +65,8 @@ pub(super) fn answer(error: &clap::Error, expanded: &Expanded) -> u8 {
     let message = elsewhere(error)
         .or_else(|| missing(error))
         .or_else(|| needless(error, &command))
+        .or_else(|| unknown(error, &command))
         .unwrap_or_else(|| in_one_line(&text));
-    let message = message + dashed_path(error);
     let message = if command == "pileus clean" && message.contains("'--dest'") {
         "clean works on local state, not on a store: write --localdb=DIR instead of --dest"
             .to_owned()
@@ -65,7 +74,9 @@ pub(super) fn answer(error: &clap::Error, expanded: &Expanded) -> u8 {
         message
     };
     let told = format!("{message} (see: {command} --help)");
-    unparsed(&expanded.line).error(&expanded.blame(&told));
+    let console = unparsed(&expanded.line);
+    expanded.warn(&console);
+    console.error(&expanded.blame(&told));
     USAGE
 }
 
@@ -98,18 +109,11 @@ fn in_one_line(text: &str) -> String {
         .replace(" tip: ", "; ")
 }
 
-/// Says how to write a PATH that was taken for an option of one letter.
-fn dashed_path(error: &clap::Error) -> &'static str {
-    match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(word))
-            if error.kind() == ErrorKind::UnknownArgument
-                && word.starts_with('-')
-                && !word.starts_with("--") =>
-        {
-            "; a PATH that begins with - is written ./-"
-        }
-        _ => "",
-    }
+/// Says what to type in place of an option that a command does not have.
+fn unknown(error: &clap::Error, command: &str) -> Option<String> {
+    let definition = definition();
+    let command = definition.find_subcommand(command.strip_prefix("pileus ")?)?;
+    options::unknown(error, command)
 }
 
 /// Says that a command which only reads the store knows no local state; backup has both options, so both are typed.

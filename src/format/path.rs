@@ -62,7 +62,7 @@ impl EntryPath {
         {
             if component == b".." {
                 return Err(format!(
-                    "\"..\" cannot be stored: write \"{}\" without it",
+                    "\"..\" cannot be stored: in place of \"{}\" write the directory's own name or an absolute path",
                     path.display()
                 ));
             }

@@ -39,7 +39,9 @@ impl Catalog {
             Ok(found) if found.is_dir() => {}
             Ok(_) => bail!("{shown} is not a directory, so it is no store"),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                bail!("there is no store {shown}: the first backup makes it")
+                bail!(
+                    "there is no store {shown}: the first backup makes it, or its disk is not mounted"
+                )
             }
             Err(error) => return Err(error).with_context(|| format!("cannot open {shown}")),
         }

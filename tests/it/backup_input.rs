@@ -50,7 +50,7 @@ fn paths_of_two_kinds_and_paths_through_dot_dot_are_refused() {
     assert_usage(&mixed, &["\"src\"", "\"/usr\"", "use one kind"]);
     for path in ["..", "src/../src", "/usr/../etc"] {
         let through = ["backup", "--dest=store", path];
-        assert_usage(&through, &["..", path, "without it"]);
+        assert_usage(&through, &["..", path, "own name or an absolute path"]);
     }
 }
 

@@ -74,7 +74,9 @@ fn a_profile_stands_alone() {
         &["\"/etc/hostname\" is an absolute path and \"./home\" a relative one"],
     );
     place.sh("mkdir other");
-    place.succeed(["backup", "home", "other"]);
+    let ended = place.run(["backup", "home", "other"]);
+    ended.assert_one_line(0, &["\"home\" is taken as a PATH", "write ./home"]);
+    place.succeed(["backup", "./home", "other"]);
     assert_eq!(
         place.succeed(["ls"]).stdout,
         "home\nhome/a\nhome/a.tmp\nother\n"
@@ -198,8 +200,35 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("profile = 'x'\n", &["c.toml:1:1", "no option \"profile\""]),
     ("profile.x = 1\n", &["c.toml:1:9", "[profile.x]"]),
     ("config = 'x'\n", &["no option \"config\""]),
-    ("clean = 3\n", &["c.toml:1:9", "clean takes true or false"]),
+    (
+        "clean = 3\n",
+        &["c.toml:1:9", "clean takes true or false, not a number"],
+    ),
+    (
+        "one-file-system = 'true'\n",
+        &["c.toml:1:19: one-file-system takes true or false, without quotes"],
+    ),
     ("scheme = true\n", &["c.toml:1:10", "scheme takes a value"]),
+    (
+        "scheme = 5\n",
+        &["c.toml:1:10: scheme takes a text, not a number: write it in quotes"],
+    ),
+    (
+        "[backup]\nlocaldb = 5.5\n",
+        &["c.toml:2:11: localdb takes a text"],
+    ),
+    (
+        "exclude = ['a', 1]\n",
+        &["c.toml:1:11: exclude takes a text"],
+    ),
+    (
+        "[backup]\npaths = ['a', 1]\n",
+        &["c.toml:2:9: paths is a list of texts"],
+    ),
+    (
+        "[backup]\nstdin-from-command = 'x'\n",
+        &["c.toml:2:1: stdin-from-command cannot stand here: it is typed"],
+    ),
     (
         "scheme = ['a', 'b']\n",
         &["c.toml:1:10", "scheme takes one value"],
@@ -230,7 +259,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ),
     (
         "[backup]\npaths = ['a', '../src']\n",
-        &["c.toml:2:9: ", "write \"../src\" without it"],
+        &["c.toml:2:9: ", "in place of \"../src\" write"],
     ),
     (
         "localdb = '~/var'\n",
@@ -336,6 +365,49 @@ fn a_wrong_profile_or_variable_is_told_by_name() {
     );
     let ended = place.run(["config", "show", "bakup"]);
     ended.assert_one_line(2, &["bakup is not a command"]);
+}
+
+#[test]
+fn a_number_is_taken_for_the_store_no_more_than_for_any_other_place() {
+    let place = Place::new();
+    place.sh("mkdir 5");
+    place.write("c.toml", "dest = 5\n[prune]\nscheme = 7\n");
+    let ended = place.run(["list", "--config=c.toml"]);
+    ended.assert_one_line(2, &["c.toml:1:8: dest takes a text, not a number"]);
+    // What is wrong for another command is no reason to have no backup.
+    place.write("tree", "contents");
+    let words = ["--config=c.toml", "--dest=store"];
+    place.succeed(["backup", words[0], words[1], "tree"]);
+    let ended = place.run(["prune", words[0], words[1], "--keep-last=1"]);
+    ended.assert_one_line(2, &["c.toml:3:10: scheme takes a text"]);
+    place.write(
+        "c.toml",
+        "jobs = 1\n[backup]\nsegment-size = 65536\nwait = 5.5\n",
+    );
+    let lines = shown(&place, &["--config=c.toml"]);
+    assert_eq!(lines.len(), 3, "numbers stay numbers: {lines:?}");
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_told_with_the_nearest_and_those_of_hooks_are_not() {
+    let place = Place::new();
+    place.write("tree", "contents");
+    let slip = [("PILEUS_DSET", "store"), ("PILEUS_RUN_SCHEME", "a")];
+    let part = "the variable PILEUS_DSET sets no option: the nearest is PILEUS_DEST";
+    let ended = run_with(&place, &slip, &["backup", "--dest=store", "tree"]);
+    ended.assert_one_line(0, &[part]);
+    // Whoever misses the option sees why it is missing.
+    let ended = run_with(&place, &slip, &["list"]);
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    assert_eq!((ended.code, lines.len()), (Some(2), 2), "{lines:?}");
+    assert!(lines[0].contains(part) && lines[1].contains("--dest=DIR is missing"));
+    let ended = run_with(&place, &slip, &["config", "show"]);
+    ended.assert_one_line(0, &[part]);
+    let ended = run_with(&place, &slip, &["list", "--help"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    // Other than in a file, a relative path is as good as one that is typed.
+    let ended = run_with(&place, &[("PILEUS_DEST", "store")], &["list"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]

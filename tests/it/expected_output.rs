@@ -116,6 +116,18 @@ commands! {
     backup restore list ls cat export find diff stats report verify prune clean rebuild completions man config
 }
 
+/// Without a terminal nobody says how wide it is, nor does one that has columns and no rows.
+#[test]
+fn help_fits_80_columns_where_the_terminal_does_not_say_its_size() {
+    let place = Place::new();
+    let widest = |text: &str| text.lines().map(|line| line.chars().count()).max();
+    for command in COMMANDS {
+        let help = place.succeed([command, "--help"]).stdout;
+        let described = help.split("\nOptions:\n").nth(1).expect("options");
+        assert!(widest(described) <= Some(80), "{command}: {help}");
+    }
+}
+
 #[test]
 fn every_command_has_its_expected_output_and_no_more() {
     let place = Place::new();

@@ -82,6 +82,96 @@ fn what_does_not_parse_leads_to_what_was_meant() {
 }
 
 #[test]
+fn an_option_of_another_program_leads_to_what_does_it_here() {
+    let place = Place::new();
+    let exclude_from = "use --exclude-from";
+    let level = "--level=objects";
+    for (command, option, parts) in [
+        ("backup", "--exclude-file=x", &[exclude_from][..]),
+        ("restore", "--exclude-file=x", &[exclude_from]),
+        ("backup", "--tag=x", &["no tags", "--scheme names a series"]),
+        ("list", "--tag", &["no tags", "--scheme names a series"]),
+        ("restore", "--to=x", &["use --target"]),
+        ("restore", "-t", &["use --target"]),
+        ("restore", "--force", &["use --overwrite=always"]),
+        ("backup", "--force", &["use --reread"]),
+        ("verify", "--quick", &["leave it out"]),
+        ("verify", "--read-data", &[level]),
+        ("list", "--repo=x", &["use --dest"]),
+        ("list", "-r", &["use --dest"]),
+        ("backup", "-rx", &["use --dest"]),
+        ("prune", "-n", &["use --dry-run"]),
+        (
+            "restore",
+            "--path=x",
+            &["a PATH is typed without an option"],
+        ),
+    ] {
+        let ended = place.run([command, option]);
+        ended.assert_one_line(2, parts);
+        let begin = option.split('=').next().expect("a word");
+        let begin = if begin == "-rx" { "-r" } else { begin };
+        let begin = format!("pileus: there is no option {begin} of {command}: ");
+        assert!(ended.stderr.starts_with(&begin), "{ended:?}");
+        // What is named in place of it is there.
+        let help = place.succeed([command, "--help"]).stdout;
+        for word in ended.stderr.split_whitespace().rev().skip(1) {
+            let named = word.trim_end_matches([',', ':']);
+            let named = named.split('=').next().expect("a word");
+            let is_typed = option.starts_with(named);
+            assert!(
+                !named.starts_with("--") || is_typed || help.contains(named),
+                "{word}: {ended:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_what_is_near_and_stands_in_the_help_is_offered() {
+    let place = Place::new();
+    for (command, option, told) in [
+        ("backup", "--tmp", ""),
+        ("backup", "--quick", ""),
+        ("list", "-z", ""),
+        ("list", "--stor", ""),
+        ("list", "--path", ""),
+        (
+            "backup",
+            "--dry",
+            "; a similar argument exists: '--dry-run'",
+        ),
+        ("list", "--dst", "; a similar argument exists: '--dest'"),
+        ("list", "--jsno", "; a similar argument exists: '--json'"),
+        ("ls", "-z", "; a PATH that begins with - is written ./-"),
+    ] {
+        let ended = place.run([command, option]);
+        let wanted = format!(
+            "pileus: unexpected argument '{option}' found{told} (see: pileus {command} --help)\n"
+        );
+        assert_eq!(
+            (ended.code, ended.stderr),
+            (Some(2), wanted),
+            "{command} {option}"
+        );
+    }
+}
+
+#[test]
+fn a_command_that_nothing_stands_for_is_told_why() {
+    let place = Place::new();
+    for (word, part) in [
+        ("unlock", "the lock of a run goes with its process"),
+        ("tag", "--scheme names a series"),
+        ("copy", "files of a store never change"),
+        ("key", "--filter encrypts"),
+    ] {
+        let ended = place.run([word, "x"]);
+        ended.assert_one_line(2, &[&format!("there is no command {word}: "), part]);
+    }
+}
+
+#[test]
 fn there_is_a_manual_page_for_each_command_with_all_its_options_and_an_example() {
     let place = Place::new();
     place.succeed(["man", "new/man1"]);

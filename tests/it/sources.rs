@@ -133,7 +133,7 @@ fn wrong_lists_are_named_and_nothing_is_done() {
             &["--files-from=none cannot be read"],
         ),
         (&["--files-from=mixed"], &["use one kind for all PATHs"]),
-        (&["--files-from=above"], &["above:2: ", "without it"]),
+        (&["--files-from=above"], &["above:2: ", "own name"]),
         (&["--files-from=nul"], &["add --null"]),
         (&["--null", "home"], &["--files-from"]),
         (&[], &["PATH"]),
@@ -141,7 +141,7 @@ fn wrong_lists_are_named_and_nothing_is_done() {
             &["--as-path=/x", "home", "list"],
             &["--as-path renames one PATH, not 2"],
         ),
-        (&["--as-path=../x", "home"], &["without it"]),
+        (&["--as-path=../x", "home"], &["own name"]),
     ] {
         let words = ["backup", "--dest=store"];
         place

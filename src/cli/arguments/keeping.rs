@@ -112,7 +112,7 @@ pub(crate) struct Prune {
     pub(crate) wait: WaitArguments,
 }
 
-/// Let the next backup write again what is live in poorly used segments
+/// Let the next backup rewrite what is live in poorly used segments
 #[derive(Debug, Args)]
 #[command(after_help = "Example: pileus clean --localdb=/mnt/backup --dry-run")]
 pub(crate) struct Clean {

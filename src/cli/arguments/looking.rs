@@ -118,7 +118,7 @@ pub(crate) struct Stats {
     pub(crate) localdb: Option<PathBuf>,
 }
 
-/// Write a page about a store: growth, what changed most, problems, next prune
+/// Write a page about a store: growth, changes, problems, next prune
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: pileus report --dest=/mnt/backup --localdb=/var/lib/pileus -o report.html"

@@ -20,8 +20,9 @@ pub(super) const PATHS: &str = "paths";
 /// The table of profiles.
 const PROFILE: &str = "profile";
 
-/// Options that say where the configuration is cannot stand in it.
-pub(super) const NOT_HERE: [&str; 4] = ["config", "profile", "help", "version"];
+/// Options that say where the configuration is cannot stand in it, nor one whose command is typed.
+pub(super) const NOT_HERE: [&str; 5] =
+    ["config", "profile", "help", "version", "stdin-from-command"];
 
 /// A value of a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(super) struct Setting {
     /// The long name of the option, or [`PATHS`].
     pub(super) key: String,
     pub(super) value: Value,
+    /// Whether a number stands in it without quotes.
+    pub(super) has_number: bool,
     /// `FILE:LINE:COLUMN`.
     pub(super) place: String,
 }
@@ -157,6 +160,10 @@ impl Parser<'_> {
             DeValue::Float(number) => Some(number.as_str().to_owned()),
             _ => None,
         };
+        let has_number = match value.get_ref() {
+            DeValue::Array(items) => items.iter().any(|item| is_number(item.get_ref())),
+            other => is_number(other),
+        };
         let value = match value.get_ref() {
             DeValue::Boolean(switch) => Some(Value::Switch(*switch)),
             DeValue::Array(items) => {
@@ -173,6 +180,7 @@ impl Parser<'_> {
             command: command.map(str::to_owned),
             key: name.to_owned(),
             value,
+            has_number,
             place,
         });
         Ok(())
@@ -192,6 +200,9 @@ impl Parser<'_> {
             .filter(|c| c.get_arguments().any(|a| a.get_long() == Some(name)))
             .map(Command::get_name)
             .collect();
+        if name == "stdin-from-command" {
+            return format!("{name} cannot stand here: it is typed, with its command");
+        }
         match command {
             Some(command) if !having.is_empty() && !NOT_HERE.contains(&name) => format!(
                 "there is no option \"{name}\" of {command}: it is one of {}",
@@ -242,6 +253,10 @@ impl Parser<'_> {
             + 1;
         format!("{}:{line}:{column}", self.path.display())
     }
+}
+
+fn is_number(value: &DeValue<'_>) -> bool {
+    matches!(value, DeValue::Integer(_) | DeValue::Float(_))
 }
 
 /// Says what is wrong with the name of a table; it may be meant as that of a profile.

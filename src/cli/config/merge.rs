@@ -7,10 +7,20 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::file::{NOT_HERE, PATHS, Setting, Value};
 use super::nearest::nearest;
-use super::unexpanded;
+use super::{unexpanded, variables};
 
 /// Options that exclude one another, and of which the one that was typed counts.
 const EXCLUSIVE: [&[&str]; 1] = [&["compression", "filter"]];
+
+/// What help calls the values that may be written as numbers.
+const NUMBER_VALUES: [&str; 6] = [
+    "N",
+    "SIZE",
+    "AGE",
+    "DURATION",
+    "UTILIZATION",
+    "PERCENT[:SEED]",
+];
 
 /// An option that is configured and in force.
 pub(super) struct Configured {
@@ -155,6 +165,17 @@ impl<'g> Given<'g> {
             })
     }
 
+    /// Says so if the name of a profile is taken as that of a directory, since something stands beside it.
+    pub(super) fn profile_taken_as_path(&self) -> Option<String> {
+        let mut paths = self.typed_paths.iter();
+        let taken = paths.find(|path| self.profiles.contains(path))?;
+        (self.typed_paths.len() > 1).then(|| {
+            format!(
+                "\"{taken}\" is taken as a PATH, since others stand beside it, and not as the profile of this name: write ./{taken} if that is meant"
+            )
+        })
+    }
+
     /// Returns the options that environment and files add to what was typed.
     pub(super) fn configured(
         &self,
@@ -175,7 +196,7 @@ impl<'g> Given<'g> {
             if self.is_typed(argument.get_id().as_str()) && !many {
                 continue;
             }
-            let variable = format!("PILEUS_{}", long.to_uppercase().replace('-', "_"));
+            let variable = variables::of_option(long);
             if let Some(value) = environment(&variable) {
                 configured.extend(from_environment(argument, long, &variable, &value)?);
                 if !many {
@@ -265,6 +286,9 @@ impl<'g> Given<'g> {
         let Value::Texts(paths) = &setting.value else {
             return Err(format!("{}: paths is a list of texts", setting.place));
         };
+        if setting.has_number {
+            return Err(format!("{}: paths is a list of texts", setting.place));
+        }
         if let Some(option) = paths.iter().find(|path| path.starts_with('-')) {
             return Err(format!(
                 "{}: {option} looks like an option: write ./{option}",
@@ -310,6 +334,11 @@ fn takes_value(argument: &Arg) -> bool {
     matches!(argument.get_action(), ArgAction::Set | ArgAction::Append)
 }
 
+fn takes_number(argument: &Arg) -> bool {
+    let mut names = argument.get_value_names().unwrap_or_default().iter();
+    names.any(|name| NUMBER_VALUES.contains(&name.as_str()))
+}
+
 /// Tells whether an option may stand without a value, as a switch does.
 fn may_be_a_switch(argument: &Arg) -> bool {
     let values = argument.get_num_args();
@@ -331,8 +360,16 @@ fn from_file(argument: &Arg, long: &str, setting: &Setting) -> Result<Vec<Config
         }
         (Value::Switch(_), _) => Err(format!("{place}: {long} takes a value, not true or false")),
         (Value::Texts(_), false) => {
-            Err(format!("{place}: {long} takes true or false, not a value"))
+            let slip = if setting.has_number {
+                "not a number"
+            } else {
+                "without quotes"
+            };
+            Err(format!("{place}: {long} takes true or false, {slip}"))
         }
+        (Value::Texts(_), true) if setting.has_number && !takes_number(argument) => Err(format!(
+            "{place}: {long} takes a text, not a number: write it in quotes"
+        )),
         (Value::Texts(texts), true) => {
             if texts.len() != 1 && !many {
                 return Err(format!("{place}: {long} takes one value"));

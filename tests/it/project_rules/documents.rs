@@ -73,10 +73,11 @@ fn is_source_path(text: &str) -> bool {
 /// Returns the long options of a command, as its help names them.
 fn options(place: &Place, command: &str) -> BTreeSet<String> {
     let help = place.succeed([command, "--help"]).stdout;
+    // What stands further to the right is part of a description.
     let lines = help
         .lines()
-        .map(str::trim_start)
-        .filter(|line| line.starts_with('-'));
+        .filter(|line| line.trim_start_matches(' ').starts_with('-'))
+        .filter(|line| !line.starts_with("       "));
     let options = lines.filter_map(|line| {
         line.split([' ', ',', '=', '['])
             .find(|w| w.starts_with("--"))
