@@ -63,6 +63,9 @@ pub struct Wanted {
     /// The PATHs.
     pub chosen: Chosen,
     rules: RuleWalk,
+    /// Number of entries that the rules take, and that they leave out.
+    taken: u64,
+    left_out: u64,
 }
 
 impl Wanted {
@@ -72,19 +75,33 @@ impl Wanted {
         Self {
             chosen: Chosen::new(paths),
             rules: RuleWalk::new(rules),
+            taken: 0,
+            left_out: 0,
         }
+    }
+
+    /// Returns the number of entries that the rules left out, if they took none.
+    #[must_use]
+    pub fn all_left_out(&self) -> Option<u64> {
+        (self.taken == 0 && self.left_out > 0).then_some(self.left_out)
     }
 
     /// Tells how an entry relates to what is wanted; entries come in path order. A directory that a rule leaves out may be above
     /// something that another one takes.
     pub fn relate(&mut self, path: &EntryPath, is_directory: bool) -> Relation {
-        match self.chosen.relate(path) {
-            Relation::Within if path.is_scan_root() || self.rules.takes(path, is_directory) => {
-                Relation::Within
-            }
-            Relation::Within if is_directory => Relation::Above,
-            Relation::Within => Relation::Outside,
-            other => other,
+        let relation = self.chosen.relate(path);
+        if relation != Relation::Within || path.is_scan_root() {
+            return relation;
+        }
+        if self.rules.takes(path, is_directory) {
+            self.taken += 1;
+            return Relation::Within;
+        }
+        self.left_out += 1;
+        if is_directory {
+            Relation::Above
+        } else {
+            Relation::Outside
         }
     }
 }

@@ -16,6 +16,7 @@ mod collision;
 mod contents;
 mod delete;
 mod finishing;
+mod found;
 mod layout;
 mod planner;
 mod room;
@@ -34,11 +35,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use nix::unistd::geteuid;
 
 use crate::chosen::Wanted;
-use crate::format::descriptor::Totals;
+use crate::format::descriptor::{Descriptor, Totals};
 use crate::format::entry::Entry;
 use crate::format::object_ref::SegmentId;
 use crate::format::path::EntryPath;
@@ -57,6 +58,7 @@ pub use collision::Overwrite;
 use attributes::{AttributePolicy, Attributes};
 use contents::Opened;
 use delete::Deleter;
+use found::check_found;
 use planner::{Plan, Planner};
 use room::Room;
 use target::{DirCursor, Target};
@@ -135,25 +137,39 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
     if options.dry_run {
         return trial::run(options, &catalog, &descriptor, &monitor);
     }
-    let mut objects = ObjectCache::new(&catalog, options.unfilter.as_deref())?;
     let target = Target::open(&options.target)?;
+    let outcome = restore_into(&target, options, &catalog, &descriptor, &monitor);
+    if outcome.as_ref().map_or(true, |report| report.entries == 0) {
+        target.remove_if_made_for_nothing(&options.target);
+    }
+    outcome
+}
+
+fn restore_into(
+    target: &Target,
+    options: &RestoreOptions,
+    catalog: &Catalog,
+    descriptor: &Descriptor,
+    monitor: &Counter<'_>,
+) -> Result<RestoreReport> {
+    let mut objects = ObjectCache::new(catalog, options.unfilter.as_deref())?;
     let mut deletion = Deleter::begin(
         options,
-        &descriptor,
-        Some(&target),
-        &catalog,
+        descriptor,
+        Some(target),
+        catalog,
         &mut objects,
-        &monitor,
+        monitor,
     )?;
     let expected = descriptor.totals.filter(|_| options.wants_all());
-    let restorer = Restorer::new(options, &target, &monitor, expected);
+    let restorer = Restorer::new(options, target, monitor, expected);
 
     let mut planner = Planner::new(&restorer, &options.target)?;
     let mut wanted = Wanted::new(&options.paths, options.rules.clone());
     let (mut found, mut lost) = (0_u64, 0_u64);
     let (log_objects, data_objects) = (
         &mut objects,
-        &mut ObjectCache::new(&catalog, options.unfilter.as_deref())?,
+        &mut ObjectCache::new(catalog, options.unfilter.as_deref())?,
     );
     for item in MetadataLogReader::new(log_objects, descriptor.root) {
         found += u64::from(item.is_ok());
@@ -164,18 +180,11 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
         planner.add(item, &mut wanted, data_objects)?;
     }
     let deleted = deletion.map_or(0, Deleter::finish);
-    check_found(options, &wanted, (found, lost), &monitor)?;
-    if lost > 0 {
-        let of_all = descriptor
-            .totals
-            .map_or(String::new(), |totals| format!(" of {}", totals.entries));
-        monitor.warn(&format!(
-            "only {found}{of_all} entries of the snapshot are known: for the others, choose an earlier one with --snapshot (pileus list names them)"
-        ));
-    }
+    check_found(options, &wanted, (found, lost), monitor)?;
+    found::tell_lost(descriptor, (found, lost), monitor);
 
     let mut plan = planner.finish()?;
-    restorer.write_contents(&mut plan, &catalog)?;
+    restorer.write_contents(&mut plan, catalog)?;
     for &place in &plan.sequential {
         worker::restore_sequentially(&restorer, &plan.spool, place, &mut objects)?;
     }
@@ -193,35 +202,6 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
         deleted,
         problems: monitor.problems(),
     })
-}
-
-/// Fails if there was nothing to restore, and names the PATHs that are not there. `items` counts what was read of the log, and lost.
-fn check_found(
-    options: &RestoreOptions,
-    wanted: &Wanted,
-    items: (u64, u64),
-    monitor: &Counter<'_>,
-) -> Result<()> {
-    let snapshot = &options.snapshot;
-    if let (0, 1..) = items {
-        bail!("nothing of the metadata of snapshot {snapshot} can be read");
-    }
-    let mut unmet = wanted.chosen.unmet().peekable();
-    if let Some(first) = unmet.peek()
-        && wanted.chosen.unmet().count() == options.paths.len()
-    {
-        bail!(
-            "{first} {}",
-            snapshot::lacks(&options.store, snapshot, first)
-        );
-    }
-    for path in unmet {
-        monitor.problem(
-            path.as_bytes(),
-            snapshot::lacks(&options.store, snapshot, path),
-        );
-    }
-    Ok(())
 }
 
 /// What all parts of a restore share.

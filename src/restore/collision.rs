@@ -2,8 +2,12 @@
 
 use nix::sys::stat::{FileStat, SFlag};
 
+use super::RestoreOptions;
 use super::target::file_type;
+use crate::chosen::Relation;
 use crate::format::entry::{Entry, EntryKind, FileTime};
+use crate::monitor::Counter;
+use crate::wording::count;
 
 /// Which existing files a restore replaces. A directory gives way to anything else
 /// only with `--delete`.
@@ -34,14 +38,18 @@ pub(crate) enum Decision {
 }
 
 /// Decides about an entry that is not a directory, given what is there.
-pub(crate) fn decide(overwrite: Overwrite, there: Option<&FileStat>, entry: &Entry) -> Decision {
+pub(crate) fn decide(
+    options: &RestoreOptions,
+    there: Option<&FileStat>,
+    entry: &Entry,
+) -> Decision {
     let Some(there) = there else {
         return Decision::Create;
     };
     if file_type(there) == SFlag::S_IFDIR {
-        return Decision::Refuse("a directory is in its place");
+        return Decision::Refuse(directory_in_place(options, entry));
     }
-    let replace = match overwrite {
+    let replace = match options.overwrite {
         Overwrite::Never => {
             return Decision::Refuse(
                 "exists already; --overwrite=if-changed or always would replace it",
@@ -58,12 +66,45 @@ pub(crate) fn decide(overwrite: Overwrite, there: Option<&FileStat>, entry: &Ent
     }
 }
 
+/// Says that a directory is where something else belongs, and the way out: `--delete` clears places below the PATHs, not theirs.
+fn directory_in_place(options: &RestoreOptions, entry: &Entry) -> &'static str {
+    if options.delete {
+        "a directory is in its place, where --delete leaves it: move it away"
+    } else if options.paths.contains(&entry.path) {
+        "a directory is in its place: move it away"
+    } else {
+        "a directory is in its place: --delete with --overwrite=always would remove it, with all that is in it"
+    }
+}
+
 /// Tells whether what is there gives way to an entry, if one of the two is a directory: as it would if both were none.
 pub(crate) fn gives_way(overwrite: Overwrite, there: &FileStat, entry: &Entry) -> bool {
     match overwrite {
         Overwrite::Never => false,
         Overwrite::Always | Overwrite::IfChanged => true,
         Overwrite::IfNewer => modified(there) < entry.mtime,
+    }
+}
+
+/// Tells whether a directory that was there before keeps its mode, owner, attributes and times, whatever is restored into it: if it only
+/// leads to what is wanted, it is none of this restore's business.
+pub(crate) fn keeps_attributes(overwrite: Overwrite, relation: Relation) -> bool {
+    overwrite == Overwrite::Never || relation != Relation::Within
+}
+
+/// Tells how many directories kept their attributes though they were asked for, if any did.
+pub(crate) fn tell_kept(kept: u64, monitor: &Counter<'_>) {
+    if kept > 0 {
+        let (directories, keep) = match kept {
+            1 => ("1 directory that was there".to_owned(), "keeps its"),
+            _ => (
+                format!("{} that were there", count(kept, "directory")),
+                "keep their",
+            ),
+        };
+        monitor.note(&format!(
+            "{directories} {keep} own mode, owner and attributes; --overwrite=if-changed or always would set those of the snapshot"
+        ));
     }
 }
 

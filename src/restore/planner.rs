@@ -14,7 +14,7 @@ use nix::sys::stat::{FileStat, SFlag};
 
 use super::Restorer;
 use super::blocked::Blocked;
-use super::collision::{Decision, decide, gives_way, no_directory};
+use super::collision::{self, Decision, decide, gives_way, no_directory};
 use super::layout::Placed;
 use super::spool::{Place, Spool, SpoolWriter, Work};
 use super::target::{self, DirCursor, Made};
@@ -59,6 +59,8 @@ pub(crate) struct Planner<'r, 't> {
     linked: HashMap<LinkKey, Place>,
     links: Vec<(Place, Place)>,
     directories: Vec<Place>,
+    /// Number of directories that were there and keep their own attributes, though they were asked for.
+    kept: u64,
 }
 
 /// Entries with equal keys are hard links of one another. The inode alone is not enough: device numbers change between runs, and
@@ -89,6 +91,7 @@ impl<'r, 't> Planner<'r, 't> {
             linked: HashMap::new(),
             links: Vec::new(),
             directories: Vec::new(),
+            kept: 0,
         })
     }
 
@@ -109,8 +112,13 @@ impl<'r, 't> Planner<'r, 't> {
         };
         let is_directory = matches!(entry.kind, EntryKind::Directory);
         match wanted.relate(&entry.path, is_directory) {
-            // The target itself stands for the scan root and keeps its own attributes.
-            _ if entry.path.is_scan_root() => {}
+            // The target itself stands for the scan root. One that was there keeps its own attributes, whatever is overwritten.
+            relation if entry.path.is_scan_root() => {
+                let made = self.restorer.target.made();
+                if is_directory && relation == Relation::Within && made == Made::Created {
+                    self.finish_later(&entry)?;
+                }
+            }
             Relation::Above if is_directory => {
                 self.leading
                     .retain(|above| entry.path.is_within(&above.path));
@@ -132,6 +140,7 @@ impl<'r, 't> Planner<'r, 't> {
     /// Ends the planning.
     pub(crate) fn finish(mut self) -> Result<Plan> {
         self.blocked.tell(self.restorer.monitor);
+        collision::tell_kept(self.kept, self.restorer.monitor);
         Ok(Plan {
             spool: self.spool.finish(),
             tasks: self.tasks.finish()?,
@@ -182,14 +191,28 @@ impl<'r, 't> Planner<'r, 't> {
                 return Ok(());
             }
         };
-        self.above.retain(|(path, _)| entry.path.is_within(path));
-        self.above.push((entry.path.clone(), made));
-        // A directory that was there and only leads to what is wanted is none of this restore's business.
-        if relation == Relation::Within || made == Made::Created {
-            let place = self.spool.add(entry, Work::none(false))?;
-            self.directories.push(place);
+        // It may have been made before its entry came, for what is below it.
+        let made = self.made_above(entry.path.as_bytes()).unwrap_or(made);
+        self.remember_above(&entry.path, made);
+        if made == Made::Created || !collision::keeps_attributes(overwrite, relation) {
+            self.finish_later(entry)?;
+        } else if relation == Relation::Within {
+            self.kept += 1;
         }
         Ok(())
+    }
+
+    /// Notes a directory that gets its attributes last.
+    fn finish_later(&mut self, entry: &Entry) -> Result<()> {
+        let place = self.spool.add(entry, Work::none(false))?;
+        self.directories.push(place);
+        Ok(())
+    }
+
+    /// Remembers whether a directory above the entries that follow was made by this restore.
+    fn remember_above(&mut self, directory: &EntryPath, made: Made) {
+        self.above.retain(|(path, _)| directory.is_within(path));
+        self.above.push((directory.clone(), made));
     }
 
     fn add_other(&mut self, mut entry: Entry, objects: &mut ObjectCache<'_>) -> Result<()> {
@@ -279,11 +302,7 @@ impl<'r, 't> Planner<'r, 't> {
             return Ok(Decision::Create);
         }
         let there = target::stat(self.cursor.enter(parent)?, name)?;
-        Ok(decide(
-            self.restorer.options.overwrite,
-            there.as_ref(),
-            entry,
-        ))
+        Ok(decide(self.restorer.options, there.as_ref(), entry))
     }
 
     /// Tells whether a directory above the current entry was made by this restore.
@@ -307,8 +326,9 @@ impl<'r, 't> Planner<'r, 't> {
         }
         let mut path = EntryPath::scan_root();
         for name in parent.split(|&b| b == b'/') {
-            target::make_directory(self.cursor.enter(path.as_bytes())?, name)?;
+            let made = target::make_directory(self.cursor.enter(path.as_bytes())?, name)?;
             path = path.join(name);
+            self.remember_above(&path, self.made_above(path.as_bytes()).unwrap_or(made));
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -41,6 +42,7 @@ const PRIVATE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 /// The directory that everything of a restore is created below.
 pub(crate) struct Target {
     root: OwnedFd,
+    made: Made,
 }
 
 impl Target {
@@ -64,9 +66,9 @@ impl Target {
     /// Opens the directory `path`; creates it, for the user alone, if only its last component is missing.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = escape(path.as_os_str().as_bytes());
-        let root = match fcntl::open(path, DIRECTORY, Mode::empty()) {
-            Ok(root) => root,
-            Err(Errno::ENOENT) => create_root(path, &shown)?,
+        let (root, made) = match fcntl::open(path, DIRECTORY, Mode::empty()) {
+            Ok(root) => (root, Made::Existed),
+            Err(Errno::ENOENT) => (create_root(path, &shown)?, Made::Created),
             Err(Errno::ENOTDIR) => {
                 bail!("target \"{shown}\" is not a directory; name a directory to restore into")
             }
@@ -75,7 +77,24 @@ impl Target {
                     .context(format!("cannot open target directory \"{shown}\""));
             }
         };
-        Ok(Self { root })
+        Ok(Self { root, made })
+    }
+
+    /// Tells whether the directory is new.
+    pub(crate) fn made(&self) -> Made {
+        self.made
+    }
+
+    /// Removes the directory if it was created as `path`, is there still, and has nothing in it.
+    pub(crate) fn remove_if_made_for_nothing(self, path: &Path) {
+        let is_it = |found: std::fs::Metadata| {
+            sys_stat::fstat(&self.root)
+                .is_ok_and(|own| (own.st_dev, own.st_ino) == (found.dev(), found.ino()))
+        };
+        if self.made == Made::Created && std::fs::symlink_metadata(path).is_ok_and(is_it) {
+            // Whoever put something into it meanwhile keeps it: the kernel removes no directory that has anything in it.
+            drop(std::fs::remove_dir(path));
+        }
     }
 }
 

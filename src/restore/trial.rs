@@ -11,11 +11,12 @@ use anyhow::Result;
 use nix::sys::stat::{FileStat, SFlag};
 
 use super::blocked::Blocked;
-use super::collision::{Decision, decide, gives_way, no_directory};
+use super::collision::{self, Decision, decide, gives_way, no_directory};
 use super::delete::Deleter;
+use super::found::check_found;
 use super::planner::{LinkKey, link_key};
 use super::target::{self, DirCursor, Target};
-use super::{RestoreOptions, RestoreReport, check_found};
+use super::{RestoreOptions, RestoreReport};
 use crate::chosen::{Relation, Wanted};
 use crate::format::descriptor::Descriptor;
 use crate::format::entry::{Entry, EntryKind};
@@ -36,6 +37,8 @@ struct Trial<'r> {
     leading: Vec<Entry>,
     blocked: Blocked,
     linked: HashSet<LinkKey>,
+    /// Number of directories that would keep their own attributes, though they were asked for.
+    kept: u64,
     entries: u64,
     bytes: u64,
 }
@@ -56,6 +59,7 @@ pub(super) fn run(
         leading: Vec::new(),
         blocked: Blocked::default(),
         linked: HashSet::new(),
+        kept: 0,
         entries: 0,
         bytes: 0,
     };
@@ -87,6 +91,7 @@ pub(super) fn run(
         }
     }
     trial.blocked.tell(monitor);
+    collision::tell_kept(trial.kept, monitor);
     let deleted = deletion.map_or(0, Deleter::finish);
     check_found(options, &wanted, (found, lost), monitor)?;
     Ok(RestoreReport {
@@ -106,6 +111,9 @@ impl Trial<'_> {
         let is_directory = matches!(entry.kind, EntryKind::Directory);
         let relation = wanted.relate(path, is_directory);
         if path.is_scan_root() {
+            if is_directory && relation == Relation::Within && self.cursor.is_none() {
+                self.restored(path, 0);
+            }
             return;
         }
         self.created.retain(|above| path.is_within(above));
@@ -136,8 +144,10 @@ impl Trial<'_> {
         let is_directory = |there: &FileStat| target::file_type(there) == SFlag::S_IFDIR;
         match self.there(path) {
             Ok(Some(there)) if is_directory(&there) => {
-                if relation == Relation::Within {
+                if !collision::keeps_attributes(self.options.overwrite, relation) {
                     self.restored(path, 0);
+                } else if relation == Relation::Within {
+                    self.kept += 1;
                 }
             }
             Ok(Some(there)) if !gives_way(self.options.overwrite, &there, entry) => {
@@ -156,13 +166,12 @@ impl Trial<'_> {
         if self.blocked.leaves_out(&entry.path, self.monitor) {
             return;
         }
-        let overwrite = self.options.overwrite;
         let there = if is_cleared {
             Ok(None)
         } else {
             self.there(&entry.path)
         };
-        let decision = there.map(|there| decide(overwrite, there.as_ref(), entry));
+        let decision = there.map(|there| decide(self.options, there.as_ref(), entry));
         match decision {
             Ok(Decision::Create | Decision::Replace) => {
                 // The contents of hard links are written once.

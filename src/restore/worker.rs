@@ -183,6 +183,7 @@ impl<'r, 't> Worker<'r, 't> {
             self.restorer.room.leave_out();
             return Ok(());
         }
+        let bytes = bytes.map_err(left_out);
         if let Err(reason) = bytes.and_then(|bytes| self.restore_whole(task, bytes, work)) {
             self.restorer.problem(path.as_bytes(), reason);
         }
@@ -234,7 +235,8 @@ impl<'r, 't> Worker<'r, 't> {
         if bytes.len() as u64 == work.size
             && let Some(wanted) = checksum(&entry)
         {
-            compare(&wanted, &Checksum::of(wanted.algorithm(), bytes))?;
+            let compared = compare(&wanted, &Checksum::of(wanted.algorithm(), bytes));
+            compared.map_err(left_out)?;
         }
         let opened = Opened::create_with(
             self.restorer,
@@ -428,6 +430,11 @@ pub(crate) fn checksum(entry: &Entry) -> Option<Checksum> {
         EntryKind::File(contents) => contents.checksum,
         _ => None,
     }
+}
+
+/// Says what becomes of a file that is not even begun.
+fn left_out(reason: String) -> String {
+    reason + "; it is left out"
 }
 
 fn object_name(segment: SegmentId, sequence: u32) -> String {

@@ -104,7 +104,13 @@ fn a_path_that_is_not_in_the_snapshot_is_a_problem_or_the_end() {
     ] {
         let ended = restore(&place, nothing);
         ended.assert_one_line(1, &["is not in snapshot", "pileus find"]);
+        assert!(!place.join("back").exists(), "a target made for nothing");
     }
+    // One that was there is not the restore's to remove.
+    place.sh("mkdir mine");
+    let ended = place.run(["restore", "--dest=store", "--target=mine", "tree/nope"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(place.join("mine").exists());
     let ended = restore(&place, &["tree/../tree/a"]);
     ended.assert_one_line(2, &["\"..\""]);
     let ended = restore(&place, &[""]);
@@ -237,6 +243,39 @@ fn a_snapshot_that_cannot_be_chosen_is_answered_with_what_there_is() {
 }
 
 #[test]
+fn rules_that_leave_out_everything_are_a_problem() {
+    let place = backed_up();
+    place.sh("mkdir tree/empty");
+    place.succeed(["backup", "--dest=store", "tree"]);
+    for (arguments, told) in [
+        (&["--exclude=*"][..], "rules leave out all 15 entries\n"),
+        (
+            &["--include=nowhere", "--exclude=/tree"],
+            "rules leave out all 15 entries\n",
+        ),
+        (
+            &["--exclude=one", "tree/a/one"],
+            "rules leave out the only entry of the PATHs\n",
+        ),
+    ] {
+        for dry in [&["--dry-run"][..], &[]] {
+            let ended = restore(&place, &[arguments, dry].concat());
+            ended.assert_one_line(3, &["--exclude: nothing is restored: the ", told]);
+            assert!(!place.join("back").exists());
+        }
+    }
+    for arguments in [
+        &["--exclude=nowhere", "tree/empty"][..],
+        &["--exclude=empty/*", "tree/empty"],
+        &["--include=empty", "--exclude=*"],
+    ] {
+        let ended = restore(&place, arguments);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        assert_eq!(restored(&place), ["tree", "tree/empty"]);
+    }
+}
+
+#[test]
 fn rules_say_which_entries_are_restored() {
     let place = backed_up();
     for (arguments, expected) in [
@@ -275,7 +314,15 @@ fn rules_say_which_entries_are_restored() {
             ],
         ),
         // What is excluded and leads to nothing is not made.
-        (&["--exclude=/tree/*", "--exclude=tree"], &[]),
+        (
+            &[
+                "--exclude=/tree/b/*",
+                "--exclude=b",
+                "tree/b",
+                "tree/a-file",
+            ],
+            &["tree", "tree/a-file"],
+        ),
         (
             &["--exclude=linked", "tree/b", "tree/a/sub"],
             &[

@@ -87,6 +87,29 @@ fn the_target_keeps_its_own_attributes() {
 }
 
 #[test]
+fn a_target_that_the_restore_makes_gets_what_the_scan_root_had() {
+    let place = Place::new();
+    place.sh(
+        "mkdir -p tree/sub; echo x >tree/file; chmod 0705 tree; touch -d 2001-02-03T04:05:06Z tree",
+    );
+    let words = "backup --dest=../store .";
+    place.sh(&format!(
+        "cd tree && {} {words}",
+        env!("CARGO_BIN_EXE_pileus")
+    ));
+    let all = ["restore", "--dest=store", "--target=back", "--json"];
+    let dry = place.succeed(all.iter().chain(&["--dry-run"])).summary();
+    let wet = place.succeed(all).summary();
+    assert_eq!(dry["entries"], wet["entries"]);
+    assert_eq!(wet["entries"], 3);
+    let stat = fs::metadata(place.join("back")).expect("is there");
+    assert_eq!((stat.mode() & 0o7777, stat.mtime()), (0o705, 981_173_106));
+    // Of a PATH, the target is no part.
+    place.succeed(["restore", "--dest=store", "--target=part", "file"]);
+    assert_eq!(mode(&place.join("part")), 0o700);
+}
+
+#[test]
 fn directories_above_a_source_get_their_attributes_but_not_their_other_contents() {
     let place = Place::new();
     place.sh(
