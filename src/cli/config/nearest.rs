@@ -1,7 +1,7 @@
 //! The word that somebody may have meant: only one that is near is worth naming.
 
 /// Returns the nearest of the words that there are, if no more than a third of its letters has to change, or one.
-pub(in crate::cli) fn nearest<'w>(
+pub(crate) fn nearest<'w>(
     word: &str,
     known: impl IntoIterator<Item = &'w String>,
 ) -> Option<&'w str> {
