@@ -57,7 +57,7 @@ use crate::local::database::{self, Database};
 use crate::local::lock::{Lock, Locked, Patience, Waiting};
 use crate::monitor::{Counter, Monitor};
 use crate::store::catalog::{Catalog, is_store_file, split_segment_file};
-use crate::store::dir::StoreDir;
+use crate::store::dir::{StoreDir, is_there};
 use crate::store::filter::{Codec, Filter};
 use crate::store::pool::Names;
 
@@ -150,8 +150,6 @@ pub struct BackupReport {
     pub interrupted: bool,
     /// Number of entries by what became of them.
     pub entries: StatusCounts,
-    /// Number of entries of the last snapshot whose paths are not in this one; 0 where local state does not know it.
-    pub gone: u64,
     /// Sum of the sizes of all regular files.
     pub source_bytes: u64,
     /// Bytes read from files.
@@ -267,7 +265,7 @@ impl Place {
         } else {
             StoreDir::open_or_create
         };
-        let store_was_there = options.store.try_exists().unwrap_or(true);
+        let store_was_there = is_there(&options.store)?;
         let store = Arc::new(open(&options.store)?);
         // The same rules as for a store: only the last component is made.
         open(&local)?;

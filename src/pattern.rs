@@ -16,6 +16,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::format::path::EntryPath;
+use crate::wording::backslashed;
 
 /// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,14 +58,7 @@ enum Token {
 /// Returns the pattern that means exactly these bytes.
 #[must_use]
 pub fn escaped(bytes: &[u8]) -> Vec<u8> {
-    let mut pattern = Vec::with_capacity(bytes.len());
-    for &byte in bytes {
-        if b"*?[\\".contains(&byte) {
-            pattern.push(b'\\');
-        }
-        pattern.push(byte);
-    }
-    pattern
+    backslashed(bytes, b"*?[\\")
 }
 
 impl Pattern {

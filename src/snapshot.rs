@@ -113,10 +113,7 @@ pub fn open_chosen(
     verify_signature: Option<&str>,
 ) -> Result<Descriptor> {
     open(catalog, name, verify_signature).map_err(|error| {
-        if error
-            .chain()
-            .any(|cause| cause.downcast_ref::<FormatError>().is_some())
-        {
+        if is_damage(&error) {
             anyhow!("{error:#}; choose another snapshot (pileus list names them)")
         } else {
             error
@@ -127,11 +124,15 @@ pub fn open_chosen(
 /// Says what is wrong with a descriptor, and what can be done about it.
 #[must_use]
 pub fn way_out(error: &anyhow::Error, name: &SnapshotName) -> String {
-    let is_damaged = error
-        .chain()
-        .any(|cause| cause.downcast_ref::<FormatError>().is_some());
     let advice = format!("; if there is no copy of it, it goes with pileus prune --remove={name}");
-    format!("{error:#}{}", if is_damaged { &advice } else { "" })
+    let advice = if is_damage(error) { &advice } else { "" };
+    format!("{error:#}{advice}")
+}
+
+/// Tells whether a descriptor was read and is none.
+fn is_damage(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain();
+    causes.any(|cause| cause.downcast_ref::<FormatError>().is_some())
 }
 
 /// Says behind a path that a snapshot does not have it, and how to find those that do.
@@ -159,22 +160,21 @@ pub fn lacks(store: &Path, snapshot: &SnapshotName, path: &EntryPath) -> String 
 /// Parses a point in time: a date (its end, local time), a date and time (local; with `Z` behind it as `list` tells it, in UTC), or an
 /// age such as `3d` or `12h`. A time to come is none.
 fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
-    let local = |time: DateTime| {
-        let zoned = time.to_zoned(TimeZone::system()).ok()?;
-        Some(zoned.timestamp()).filter(|&time| time <= now)
-    };
     if let Ok(age) = Age::parse(text) {
         return Some(age.before(now));
     }
+    let local = |time: DateTime| Some(time.to_zoned(TimeZone::system()).ok()?.timestamp());
+    let has_passed = |time: &Timestamp| *time <= now;
     if text.contains('T') {
-        let in_utc = text.parse().ok().filter(|&time: &Timestamp| time <= now);
-        return in_utc.or_else(|| local(text.parse().ok()?));
+        let time = text.parse().ok();
+        return time
+            .or_else(|| local(text.parse().ok()?))
+            .filter(has_passed);
     }
     let date: Date = text.parse().ok()?;
-    local(date.at(0, 0, 0, 0))?;
-    let end = date.tomorrow().ok()?.at(0, 0, 0, 0);
-    let end = end.to_zoned(TimeZone::system()).ok()?.timestamp();
-    end.checked_sub(1.nanosecond()).ok()
+    local(date.at(0, 0, 0, 0)).filter(has_passed)?;
+    let next = local(date.tomorrow().ok()?.at(0, 0, 0, 0))?;
+    next.checked_sub(1.nanosecond()).ok()
 }
 
 /// Says what to write in place of a name that no snapshot has.

@@ -35,17 +35,20 @@ pub fn shell_word(word: impl AsRef<OsStr>) -> String {
     if shown.as_bytes() == word {
         return format!("'{}'", shown.replace('\'', r"'\''"));
     }
-    let mut quoted = String::from("$'");
-    for chunk in word.split_inclusive(|b| b"\\'".contains(b)) {
-        match chunk.split_last() {
-            Some((&last, before)) if b"\\'".contains(&last) => {
-                quoted += &escape(before);
-                quoted.extend(['\\', last.into()]);
-            }
-            _ => quoted += &escape(chunk),
+    format!("$'{}'", escape(&backslashed(word, b"\\'")))
+}
+
+/// Returns a text with a backslash before each of some bytes.
+#[must_use]
+pub fn backslashed(text: &[u8], bytes: &[u8]) -> Vec<u8> {
+    let mut marked = Vec::with_capacity(text.len());
+    for byte in text {
+        if bytes.contains(byte) {
+            marked.push(b'\\');
         }
+        marked.push(*byte);
     }
-    quoted + "'"
+    marked
 }
 
 /// Returns a message without the numbers of errors that the standard library puts behind the names of errors.

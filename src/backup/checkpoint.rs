@@ -93,15 +93,12 @@ impl Run<'_> {
             });
         }
         self.warn_of_other_sources()?;
-        let gone = self.gone();
+        self.entries.gone = self.gone();
         let log = self.log.finish(&self.pool)?;
         self.complete_segments()?;
         if self.options.dry_run {
             // What the database was told is rolled back when it is closed.
-            return Ok(BackupReport {
-                gone,
-                ..self.report(None, false)
-            });
+            return Ok(self.report(None, false));
         }
         let started = self.outside.started;
         let (published, known) = self.publish(log.root, &log.uses, Naming::Complete, started)?;
@@ -113,10 +110,7 @@ impl Run<'_> {
             }
             Err(error) => self.forget(&snapshot, &error),
         }
-        Ok(BackupReport {
-            gone,
-            ..self.report(Some(snapshot), false)
-        })
+        Ok(self.report(Some(snapshot), false))
     }
 
     /// Counts what the last snapshot has and this one has not. If that is most of it, something may not be mounted, which nobody would
@@ -259,7 +253,6 @@ impl Run<'_> {
             same_as: None,
             interrupted,
             entries: self.entries,
-            gone: 0,
             source_bytes: self.source_bytes,
             read_bytes: self.chunker.bytes_read(),
             groups: self.sink.written().clone(),

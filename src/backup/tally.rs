@@ -23,6 +23,8 @@ pub struct StatusCounts {
     pub added: u64,
     /// Of `new`, `partial` and `sub_file`, those whose path the last snapshot has.
     pub changed: u64,
+    /// Entries of the last snapshot whose paths are not among these; 0 where local state does not know it.
+    pub gone: u64,
 }
 
 impl StatusCounts {

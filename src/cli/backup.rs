@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use pileus::backup::{
-    self, BackupOptions, BackupReport, Clock, Deduplicate, Sources, Surroundings, Written,
+    self, BackupOptions, BackupReport, Clock, Deduplicate, Sources, StatusCounts, Surroundings,
+    Written,
 };
 use pileus::format::object_ref::SegmentId;
 use pileus::format::segment_group::SegmentGroup;
@@ -225,7 +226,7 @@ fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, conso
         "same_as": report.same_as.as_ref().map(ToString::to_string),
         "entries": entries.total(), "new": entries.new, "old": entries.old, "partial": entries.partial,
         "repack": entries.repack, "sub_file": entries.sub_file, "added": entries.added, "changed": entries.changed,
-        "gone": report.gone,
+        "gone": entries.gone,
         "source_bytes": report.source_bytes, "read_bytes": report.read_bytes,
         "new_data_bytes": report.groups.new_data_bytes(), "metadata_bytes": report.groups.metadata_bytes(),
         "disk_bytes": written.disk_bytes, "segments": written.segments, "groups": groups,
@@ -251,7 +252,7 @@ fn tell(report: &BackupReport, options: &BackupOptions, seconds: f64, console: &
     }
     if options.dry_run {
         // Asked for, so it is told wherever standard output goes.
-        console.tell(&format!("dry run: {found}: {}", news(report)));
+        console.tell(&format!("dry run: {found}: {}", news(&entries)));
         console.tell(&format!(
             "would read {} and write {} for {} of new data; nothing was written",
             size::show(report.read_bytes),
@@ -265,7 +266,7 @@ fn tell(report: &BackupReport, options: &BackupOptions, seconds: f64, console: &
     }
     console.tell_terminal(&format!(
         "{}; read {}, added {} as {}",
-        news(report),
+        news(&entries),
         size::show(report.read_bytes),
         size::show(written.data_bytes),
         size::show(written.disk_bytes)
@@ -283,11 +284,10 @@ fn json_of_group((group, written): (SegmentGroup, Written)) -> (String, serde_js
 }
 
 /// Says what there is that the last snapshot does not have. Statuses are about contents; people ask about files.
-fn news(report: &BackupReport) -> String {
-    let entries = report.entries;
+fn news(entries: &StatusCounts) -> String {
     let (added, changed) = (entries.added, entries.changed);
     let unchanged = entries.total() - added - changed;
-    let gone = match report.gone {
+    let gone = match entries.gone {
         0 => String::new(),
         gone => format!(", {gone} gone"),
     };

@@ -64,15 +64,9 @@ pub(super) fn answer(error: &clap::Error, expanded: &Expanded) -> u8 {
     let command = command(&text);
     let message = elsewhere(error)
         .or_else(|| missing(error))
-        .or_else(|| needless(error, &command))
+        .or_else(|| misplaced(error, &command))
         .or_else(|| unknown(error, &command))
         .unwrap_or_else(|| in_one_line(&text));
-    let message = if command == "pileus clean" && message.contains("'--dest'") {
-        "clean works on local state, not on a store: write --localdb=DIR instead of --dest"
-            .to_owned()
-    } else {
-        message
-    };
     let told = format!("{message} (see: {command} --help)");
     let console = unparsed(&expanded.line);
     expanded.warn(&console);
@@ -116,14 +110,23 @@ fn unknown(error: &clap::Error, command: &str) -> Option<String> {
     options::unknown(error, command)
 }
 
-/// Says that a command which only reads the store knows no local state; backup has both options, so both are typed.
-fn needless(error: &clap::Error, command: &str) -> Option<String> {
+/// Says that a command which only reads the store knows no local state, and that clean knows nothing else; backup has both options, so both
+/// are typed.
+fn misplaced(error: &clap::Error, command: &str) -> Option<String> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
         return None;
     };
-    let is_meant = error.kind() == ErrorKind::UnknownArgument && word == "--localdb";
     let command = command.strip_prefix("pileus ")?;
-    is_meant.then(|| format!("{command} needs no local state: leave --localdb out"))
+    match (error.kind(), word.as_str()) {
+        (ErrorKind::UnknownArgument, "--localdb") => Some(format!(
+            "{command} needs no local state: leave --localdb out"
+        )),
+        (ErrorKind::UnknownArgument, "--dest") if command == "clean" => Some(
+            "clean works on local state, not on a store: write --localdb=DIR instead of --dest"
+                .to_owned(),
+        ),
+        _ => None,
+    }
 }
 
 /// Says which arguments are missing.

@@ -106,8 +106,7 @@ impl Sources {
 
 /// Returns the first name of a path.
 fn top(path: &EntryPath) -> Vec<u8> {
-    let mut names = path.as_bytes().split(|&byte| byte == b'/');
-    names.next().unwrap_or_default().to_vec()
+    path.components().next().unwrap_or(b".").to_vec()
 }
 
 /// What was seen of a log so far, which is in path order.

@@ -211,7 +211,8 @@ impl<'r, 't> Planner<'r, 't> {
 
     /// Remembers whether a directory above the entries that follow was made by this restore.
     fn remember_above(&mut self, directory: &EntryPath, made: Made) {
-        self.above.retain(|(path, _)| directory.is_within(path));
+        self.above
+            .retain(|(path, _)| directory.is_within(path) && path != directory);
         self.above.push((directory.clone(), made));
     }
 

@@ -201,8 +201,9 @@ impl MadeStore {
         self.entry(name, "d", "mode: 0755");
     }
 
-    /// Writes the store's files; `directory` exists.
+    /// Writes the store's files into `directory`, which is made if need be.
     pub fn write(mut self, directory: &Path) {
+        fs::create_dir_all(directory).expect("the directory is made");
         let put = |name: &str, bytes: &[u8]| {
             fs::write(directory.join(name), bytes).expect("a file of the store is written");
         };

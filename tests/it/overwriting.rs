@@ -139,7 +139,6 @@ fn a_directory_whose_entry_comes_after_what_is_below_it_is_one_that_the_restore_
     store.file("dir/below/file", "x");
     store.entry("dir/below", "d", "mode: 0751");
     store.entry("dir", "d", "mode: 0715");
-    fs::create_dir(place.join("store")).expect("a directory is made");
     store.write(&place.join("store"));
     let ended = restore(&place, &[]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
@@ -327,7 +326,6 @@ fn a_file_in_one_piece_whose_contents_are_wrong_is_said_to_be_left_out() {
     let sum = "0".repeat(40);
     let lines = format!("data: {object}\nsize: 4\nchecksum: sha1={sum}");
     store.entry("small", "f", &lines);
-    fs::create_dir(place.join("store")).expect("a directory is made");
     store.write(&place.join("store"));
     let ended = restore(&place, &[]);
     ended.assert_one_line(

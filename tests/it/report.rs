@@ -284,7 +284,6 @@ fn names_of_a_hostile_store_stay_text() {
     ] {
         store.file(name, "contents that are long enough");
     }
-    fs::create_dir(place.join("store")).expect("is made");
     store.write(&place.join("store"));
     let page = page(&place, &[]);
     assert!(
@@ -390,7 +389,6 @@ fn entries_without_end_cost_a_page_no_more_than_its_rows() {
             .log
             .extend(entry(&name.replace("//", "/"), "f", &lines).into_bytes());
     }
-    fs::create_dir(place.join("store")).expect("is made");
     store.write(&place.join("store"));
     let page = page(&place, &[]);
     assert!(page.contains("20000 files new"), "{page}");

@@ -152,7 +152,6 @@ fn a_hard_link_comes_back_also_if_the_first_one_is_not_selected() {
 /// Makes a store of several snapshots, all of the same contents.
 fn snapshots(names: &[&str]) -> Place {
     let place = Place::new();
-    fs::create_dir(place.join("store")).expect("a directory is made");
     let mut store = MadeStore::new();
     store.good_file("file", "contents");
     store.write(&place.join("store"));

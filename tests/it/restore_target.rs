@@ -210,7 +210,6 @@ fn as_another_user_devices_are_problems_and_everything_else_is_restored() {
     store.entry("block", "b", "device: 7/200");
     store.entry("char", "c", "device: 1/3");
     store.entry("file", "f", "size: 0\ndata:\nmode: 06777");
-    fs::create_dir(place.join("store")).expect("a directory is made");
     fs::create_dir(place.join("back")).expect("a directory is made");
     store.write(&place.join("store"));
     place.sh("test $(id -u) != 0 || chown -R 65534 store back");
@@ -231,7 +230,6 @@ fn as_another_user_devices_are_problems_and_everything_else_is_restored() {
 fn owners_go_by_name_or_by_number_or_not_at_all() {
     let owned = |arguments: &[&str]| {
         let place = Place::new();
-        fs::create_dir(place.join("store")).expect("a directory is made");
         let mut store = MadeStore::new();
         let lines = "size: 0\ndata:\nmode: 06755";
         store.entry(

@@ -163,3 +163,60 @@ impl Batch {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use nix::fcntl::AtFlags;
+    use nix::sys::stat::fstatat;
+
+    use super::*;
+
+    struct Now;
+
+    impl Clock for Now {
+        fn now(&self) -> Timestamp {
+            Timestamp::now()
+        }
+
+        fn wait_until(&self, _: Timestamp) {}
+    }
+
+    #[test]
+    fn files_that_grow_behind_the_scan_do_not_make_a_batch_grow_without_end() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let names: Vec<_> = (0..20).map(|number| format!("{number:02}")).collect();
+        let write = |bytes: &[u8]| {
+            for name in &names {
+                fs::write(dir.path().join(name), bytes).expect("is written");
+            }
+        };
+        write(b"x");
+        let parent = Arc::new(OwnedFd::from(File::open(dir.path()).expect("opens")));
+        let mut batch = Batch::new(Timestamp::now());
+        for name in &names {
+            let path = EntryPath::scan_root().join(name.as_bytes());
+            batch.push(Seen {
+                path: &path,
+                parent: &parent,
+                called: Called::ByItsName,
+                stat: fstatat(&*parent, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
+                    .expect("is there"),
+                partial: false,
+                rule: None,
+            });
+        }
+        write(&vec![b'y'; FILE_BYTES_MAX]);
+        batch.read_files(&Now);
+        let held = BATCH_BYTES + 2 * FILE_BYTES_MAX;
+        assert!(batch.contents.len() <= held, "{}", batch.contents.len());
+        assert!(!batch.files.is_empty());
+        assert_eq!(batch.contents.len(), batch.files.len() * FILE_BYTES_MAX);
+        let files = batch.entries.iter().map(|entry| &entry.found);
+        let files: Vec<_> = files.map(|found| found.as_ref()?.file).collect();
+        let (read, left) = files.split_at(batch.files.len());
+        assert!(read.iter().copied().eq((0..read.len()).map(Some)));
+        assert!(left.iter().all(Option::is_none), "the conductor reads them");
+    }
+}

@@ -283,12 +283,10 @@ impl<'g> Given<'g> {
         let Some(setting) = self.settings.iter().find(is_meant) else {
             return Ok(());
         };
-        let Value::Texts(paths) = &setting.value else {
-            return Err(format!("{}: paths is a list of texts", setting.place));
+        let paths = match &setting.value {
+            Value::Texts(paths) if !setting.has_number => paths,
+            _ => return Err(format!("{}: paths is a list of texts", setting.place)),
         };
-        if setting.has_number {
-            return Err(format!("{}: paths is a list of texts", setting.place));
-        }
         if let Some(option) = paths.iter().find(|path| path.starts_with('-')) {
             return Err(format!(
                 "{}: {option} looks like an option: write ./{option}",

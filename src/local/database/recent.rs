@@ -1,8 +1,8 @@
 //! Blocks of this run on their way into the block index.
 //!
 //! Digests are spread evenly, so one row at a time goes to one page of the table after the other, and most pages leave SQLite's
-//! cache again before they get a second row. Rows therefore wait, and go to the table in its order, many at once: of
-//! a million, all pages of the table are then written some ten times and not each some hundred times. They are found while they wait;
+//! cache again before they get a second row. Rows therefore wait, and go to the table in its order, many at once: while
+//! a million are added, a page is then written some six times and not twenty. They are found while they wait;
 //! whoever reads the table otherwise settles them first.
 //!
 //! A run that began with an empty index, as a first backup does, remembers besides what it put into the table, in a filter that may
@@ -81,24 +81,16 @@ impl RecentBlocks {
         self.waiting.rows.len() >= WAITING_MAX
     }
 
-    /// Returns all that waits, in the order of the table. It counts as settled; [`RecentBlocks::clear`] follows once it is.
-    pub(super) fn settle(&mut self) -> &[(BlockDigest, Row)] {
-        let rows = &mut self.waiting.rows;
+    /// Returns all that waits, in the order of the table; from now on it counts as settled.
+    pub(super) fn take(&mut self) -> Vec<(BlockDigest, Row)> {
+        let mut rows = std::mem::take(&mut self.waiting).rows;
         rows.sort_unstable_by_key(|(digest, _)| digest.0);
-        // Sorted, they are not where the slots say.
-        self.waiting.slots.clear();
         if let Some(settled) = &mut self.settled {
-            for (digest, _) in &*rows {
+            for (digest, _) in &rows {
                 settled.add(digest);
             }
         }
         rows
-    }
-
-    /// Lets nothing wait any more.
-    pub(super) fn clear(&mut self) {
-        self.waiting.rows.clear();
-        self.waiting.slots.clear();
     }
 }
 
@@ -187,10 +179,9 @@ mod tests {
             recent.add(digest(n), row(n));
         }
         assert!(!recent.may_be_in_table(&digest(7)), "it only waits");
-        let rows = recent.settle();
+        let rows = recent.take();
         assert!(rows.is_sorted_by_key(|(digest, _)| digest.0));
         assert_eq!(rows.len(), 10_000);
-        recent.clear();
         assert!(
             recent.find(&digest(7)).is_none(),
             "it does not wait any more"

@@ -204,7 +204,6 @@ fn a_lost_piece_of_a_log_is_told_with_the_snapshots_that_lose_entries() {
 #[test]
 fn one_damaged_object_among_others_is_named_with_the_files_that_need_it() {
     let place = Place::new();
-    fs::create_dir(place.join("store")).expect("is made");
     let mut store = MadeStore::new();
     store.file("a", "good contents");
     let object = store.object("other contents");
@@ -228,7 +227,6 @@ fn one_damaged_object_among_others_is_named_with_the_files_that_need_it() {
 #[test]
 fn files_whose_objects_lie_in_any_order_are_checked_all_the_same() {
     let place = Place::new();
-    fs::create_dir(place.join("store")).expect("is made");
     let mut store = MadeStore::new();
     let (one, two) = (store.next_name(DATA), format!("{DATA}/00000001"));
     // The second object stands before the first.

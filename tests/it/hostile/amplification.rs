@@ -21,7 +21,6 @@ const LARGE: usize = 4 << 20;
 
 /// Writes the store and returns its length in bytes.
 fn write(place: &Place, store: MadeStore) -> u64 {
-    fs::create_dir(place.join("store")).expect("a directory is made");
     store.write(&place.join("store"));
     let bytes = place.sh("du -sb store | cut -f1");
     bytes.trim().parse().expect("a number")

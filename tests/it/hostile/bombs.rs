@@ -110,7 +110,6 @@ fn store_with_bomb(place: &Place, program: &str, extension: &str, before: &[Part
     let segment = store.segment(DATA);
     segment.bytes = Some(packed.concat());
     extension.clone_into(&mut segment.extension);
-    fs::create_dir(place.join("store")).expect("a directory is made");
     store.write(&place.join("store"));
 }
 
@@ -164,7 +163,6 @@ fn a_log_of_two_gigabytes_is_refused() {
     let segment = store.segment(LOG);
     segment.bytes = Some(pack(&place, "bzip2", &parts));
     segment.extension = ".bz2".to_owned();
-    fs::create_dir(place.join("store")).expect("a directory is made");
     store.write(&place.join("store"));
     let ended = explode(&place);
     assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -189,7 +187,6 @@ fn a_log_segment_of_many_large_objects_does_not_fill_the_memory() {
     let segment = store.segment(LOG);
     segment.bytes = Some(pack(&place, "zstd -q", &parts));
     segment.extension = ".zst".to_owned();
-    fs::create_dir(place.join("store")).expect("a directory is made");
     store.write(&place.join("store"));
     assert_eq!(explode(&place).code, Some(0));
 }
@@ -199,7 +196,6 @@ fn store_with_log(place: &Place, beginning: &str, repeated: &str) {
     let count = (16 << 20) / repeated.len() - beginning.len() - 1;
     let mut store = MadeStore::new();
     store.log = [beginning, &repeated.repeat(count)].concat().into_bytes();
-    fs::create_dir(place.join("store")).expect("a directory is made");
     store.write(&place.join("store"));
 }
 
@@ -252,7 +248,6 @@ fn millions_of_references_in_objects_do_not_fill_the_memory() {
     let contents = "\0".repeat(53 * 300_000);
     let data = format!("@{list} ").repeat(53);
     store.entry("x", "f", &file_lines(&data, &contents));
-    fs::create_dir(place.join("store")).expect("a directory is made");
     store.write(&place.join("store"));
     explode(&place);
 }
@@ -274,7 +269,6 @@ fn a_hundred_thousand_slices_of_one_object_do_not_have_it_hashed_for_each() {
         sha1(&contents[..count])
     );
     store.entry("x", "f", &lines);
-    fs::create_dir(place.join("store")).expect("a directory is made");
     store.write(&place.join("store"));
     assert_eq!(explode(&place).code, Some(0));
     let restored = fs::read(place.join("target/x")).expect("is restored");
@@ -284,7 +278,6 @@ fn a_hundred_thousand_slices_of_one_object_do_not_have_it_hashed_for_each() {
 #[test]
 fn a_meta_file_that_unpacks_to_gigabytes_does_not_fill_the_memory() {
     let place = Place::new();
-    fs::create_dir(place.join("store")).expect("a directory is made");
     let mut store = MadeStore::new();
     store.log = entry("d", "d", "").into_bytes();
     place.sh("yes a: | head -c 200M | gzip -1 > bomb");
