@@ -27,6 +27,7 @@ const OF_ALL: &str = "Options of every command";
 #[derive(Debug, Parser)]
 #[command(
     name = "pileus",
+    bin_name = "pileus",
     version,
     max_term_width = help_columns(),
     disable_help_subcommand = true,

@@ -1,6 +1,8 @@
 //! What is made of the definition of the command line: completions and manual pages.
 
-use crate::harness::Place;
+use std::os::unix::process::CommandExt as _;
+
+use crate::harness::{Ended, Place};
 
 fn completed(place: &Place, words: &str) -> Vec<String> {
     let script = format!(
@@ -200,4 +202,21 @@ fn there_is_a_manual_page_for_each_command_with_all_its_options_and_an_example()
     }
     let ended = place.run(["man", "new/man1/pileus.1"]);
     ended.assert_one_line(1, &["cannot create new/man1/pileus.1"]);
+}
+
+/// A copy such as `pileus-0.1` is the same program, and told of by the name that the documents have.
+#[test]
+fn what_is_told_does_not_depend_on_the_name_of_the_program() {
+    let place = Place::new();
+    for words in [
+        &["list", "--repo=x"][..],
+        &["list", "--localdb=x"],
+        &["clean", "--dest=x"],
+        &["list"],
+        &["snapshots"],
+    ] {
+        let wanted = place.run(words).stderr;
+        let mut renamed = place.command(words);
+        assert_eq!(Ended::of(renamed.arg0("pileus-0.1")).stderr, wanted);
+    }
 }
