@@ -282,7 +282,7 @@ fn a_meta_file_that_unpacks_to_gigabytes_does_not_fill_the_memory() {
     store.log = entry("d", "d", "").into_bytes();
     place.sh("yes a: | head -c 200M | gzip -1 > bomb");
     place.sh(&format!(
-        "mkdir store/meta && mv bomb store/meta/snapshot-{SNAPSHOT}.meta.gz"
+        "mkdir -p store/meta && mv bomb store/meta/snapshot-{SNAPSHOT}.meta.gz"
     ));
     store.write(&place.join("store"));
     // The descriptor of version 0.11 names the meta file instead of the sums.
