@@ -14,7 +14,9 @@ mod config;
 mod diff;
 mod export;
 mod find;
+mod healing;
 mod hooks;
+mod interruption;
 mod list;
 mod lost;
 mod ls;
@@ -132,6 +134,9 @@ pub(crate) fn main() -> ExitCode {
         return ExitCode::from(FAILED);
     }
     expanded.warn(&console);
+    if !matches!(arguments.command, Command::Backup(_) | Command::Restore(_)) {
+        interruption::end_at_once();
+    }
     let result = match &arguments.command {
         Command::Backup(backup) => backup::run(backup, &console),
         Command::Restore(restore) => restore::run(restore, &console),

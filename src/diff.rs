@@ -198,13 +198,14 @@ impl Comparison<'_, '_> {
             self.tell_progress(done, &step);
             match step {
                 Step::Lost(side, error) => {
-                    error.ensure_lost()?;
-                    let of = match side {
-                        Side::Old => "of the older side: ",
-                        Side::New => "of the newer side: ",
-                    };
-                    self.monitor
-                        .problem(&error.subject, format_args!("{of}{}", error.reason));
+                    if error.is_news()? {
+                        let of = match side {
+                            Side::Old => "of the older side: ",
+                            Side::New => "of the newer side: ",
+                        };
+                        self.monitor
+                            .problem(&error.subject, format_args!("{of}{}", error.reason));
+                    }
                 }
                 Step::One(side, entry, certain) => self.one(side, &entry, certain)?,
                 Step::Both(both) => self.both(&both.0, &both.1)?,

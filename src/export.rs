@@ -83,8 +83,9 @@ pub fn run(
             Ok(entry) if chosen.relate(&entry.path) == Relation::Within => export.entry(&entry)?,
             Ok(_) => {}
             Err(error) => {
-                error.ensure_lost()?;
-                export.monitor.problem(&error.subject, error.reason);
+                if error.is_news()? {
+                    export.monitor.problem(&error.subject, error.reason);
+                }
             }
         }
     }

@@ -172,9 +172,11 @@ impl Search<'_> {
         for step in merged {
             match step {
                 Step::Lost(Side::New, error) => {
-                    error.ensure_lost()?;
-                    let reason = format_args!("in snapshot {}: {}", self.member.name, error.reason);
-                    self.monitor.problem(&error.subject, reason);
+                    if error.is_news()? {
+                        let reason =
+                            format_args!("in snapshot {}: {}", self.member.name, error.reason);
+                        self.monitor.problem(&error.subject, reason);
+                    }
                 }
                 Step::One(Side::New, entry, _) if self.fits(&entry) => {
                     self.runs.add(Event::Is(entry))?;

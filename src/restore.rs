@@ -19,7 +19,8 @@ mod finishing;
 mod found;
 mod layout;
 mod planner;
-mod room;
+mod rest;
+mod sequential;
 mod spool;
 pub(crate) mod target;
 mod tasks;
@@ -30,7 +31,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -60,7 +61,7 @@ use contents::Opened;
 use delete::Deleter;
 use found::check_found;
 use planner::{Plan, Planner};
-use room::Room;
+use rest::Rest;
 use target::{DirCursor, Target};
 use tasks::Task;
 use worker::{Batch, Unfinished, Worker};
@@ -119,10 +120,16 @@ pub struct RestoreReport {
     pub deleted: u64,
     /// Number of problems told on the way.
     pub problems: u64,
+    /// Whether `stop` ended it early; what there is then is whole.
+    pub interrupted: bool,
 }
 
-/// Restores a snapshot. An error means that the restore did not go through; problems of single entries are counted in the report.
-pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreReport> {
+/// Restores a snapshot, until `stop` is set, which is looked at between objects. An error means that the restore did not go through; problems of single entries are counted in the report.
+pub fn run(
+    options: &RestoreOptions,
+    stop: &AtomicBool,
+    monitor: &dyn Monitor,
+) -> Result<RestoreReport> {
     let catalog = Catalog::open(&options.store)?;
     let descriptor = snapshot::open_chosen(
         &catalog,
@@ -135,10 +142,10 @@ pub fn run(options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreRep
         delete::ensure_complete(options, &descriptor)?;
     }
     if options.dry_run {
-        return trial::run(options, &catalog, &descriptor, &monitor);
+        return trial::run(options, &catalog, &descriptor, stop, &monitor);
     }
     let target = Target::open(&options.target)?;
-    let outcome = restore_into(&target, options, &catalog, &descriptor, &monitor);
+    let outcome = restore_into(&target, options, &catalog, &descriptor, stop, &monitor);
     if outcome.as_ref().map_or(true, |report| report.entries == 0) {
         target.remove_if_made_for_nothing(&options.target);
     }
@@ -150,6 +157,7 @@ fn restore_into(
     options: &RestoreOptions,
     catalog: &Catalog,
     descriptor: &Descriptor,
+    stop: &AtomicBool,
     monitor: &Counter<'_>,
 ) -> Result<RestoreReport> {
     let mut objects = ObjectCache::new(catalog, options.unfilter.as_deref())?;
@@ -162,7 +170,7 @@ fn restore_into(
         monitor,
     )?;
     let expected = descriptor.totals.filter(|_| options.wants_all());
-    let restorer = Restorer::new(options, target, monitor, expected);
+    let restorer = Restorer::new(options, target, Rest::new(stop), monitor, expected);
 
     let mut planner = Planner::new(&restorer, &options.target)?;
     let mut wanted = Wanted::new(&options.paths, options.rules.clone());
@@ -172,6 +180,9 @@ fn restore_into(
         &mut ObjectCache::new(catalog, options.unfilter.as_deref())?,
     );
     for item in MetadataLogReader::new(log_objects, descriptor.root) {
+        if restorer.rest.is_stopped() {
+            break;
+        }
         found += u64::from(item.is_ok());
         lost += u64::from(item.is_err());
         if let Some(deletion) = &mut deletion {
@@ -179,18 +190,28 @@ fn restore_into(
         }
         planner.add(item, &mut wanted, data_objects)?;
     }
-    let deleted = deletion.map_or(0, Deleter::finish);
-    check_found(options, &wanted, (found, lost), monitor)?;
-    found::tell_lost(descriptor, (found, lost), monitor);
+    // What an interrupted reading did not come to is neither missing nor to be deleted.
+    let deleted = if restorer.rest.is_stopped() {
+        deletion.map_or(0, Deleter::break_off)
+    } else {
+        check_found(options, &wanted, (found, lost), monitor)?;
+        found::tell_lost(descriptor, (found, lost), monitor);
+        deletion.map_or(0, Deleter::finish)
+    };
 
     let mut plan = planner.finish()?;
     restorer.write_contents(&mut plan, catalog)?;
     for &place in &plan.sequential {
-        worker::restore_sequentially(&restorer, &plan.spool, place, &mut objects)?;
+        if restorer.rest.is_stopped() {
+            break;
+        }
+        sequential::restore(&restorer, &plan.spool, place, &mut objects)?;
     }
-    restorer.make_links(&plan)?;
+    if !restorer.rest.is_stopped() {
+        restorer.make_links(&plan)?;
+    }
     restorer.finish_directories(&plan)?;
-    if let Some(reason) = restorer.room.told() {
+    if let Some(reason) = restorer.rest.told() {
         restorer.problem(options.target.as_os_str().as_encoded_bytes(), reason);
     }
     restorer.note_skipped();
@@ -201,6 +222,7 @@ fn restore_into(
         bytes: restorer.bytes.load(Ordering::Relaxed),
         deleted,
         problems: monitor.problems(),
+        interrupted: restorer.rest.is_stopped(),
     })
 }
 
@@ -218,13 +240,14 @@ pub(crate) struct Restorer<'t> {
     expected: Option<Totals>,
     /// Inodes of restored entries that may have further links.
     linked_inodes: Mutex<HashMap<EntryPath, (u64, u64)>>,
-    room: Room,
+    rest: Rest<'t>,
 }
 
 impl<'t> Restorer<'t> {
     fn new(
         options: &'t RestoreOptions,
         target: &'t Target,
+        rest: Rest<'t>,
         monitor: &'t Counter<'t>,
         expected: Option<Totals>,
     ) -> Self {
@@ -244,7 +267,7 @@ impl<'t> Restorer<'t> {
             moved_bytes: AtomicU64::new(0),
             expected,
             linked_inodes: Mutex::default(),
-            room: Room::default(),
+            rest,
         }
     }
 
@@ -302,9 +325,11 @@ impl<'t> Restorer<'t> {
 
     /// Checks a file that has all its contents and gives it its attributes.
     fn complete(&self, cursor: &mut DirCursor<'_>, opened: &Opened, entry: &Entry) {
-        let verified = worker::checksum(entry).map_or(Ok(()), |wanted| opened.verify(&wanted));
+        let verified =
+            worker::checksum(entry).map_or(Ok(()), |wanted| opened.verify(&wanted, &self.rest));
         match verified {
             Ok(()) => self.complete_verified(cursor, opened, entry),
+            Err(_) if self.rest.is_stopped() => drop(opened.discard(cursor)),
             Err(reason) => {
                 let aside = opened.set_aside(cursor);
                 self.problem(entry.path.as_bytes(), format_args!("{reason}; {aside}"));

@@ -116,10 +116,11 @@ fn count(
                 }
             }
             Err(error) => {
-                error.ensure_lost()?;
                 is_whole = false;
-                let reason = format_args!("in snapshot {name}: {}", error.reason);
-                monitor.problem(&error.subject, reason);
+                if error.is_news()? {
+                    let reason = format_args!("in snapshot {name}: {}", error.reason);
+                    monitor.problem(&error.subject, reason);
+                }
             }
         }
     }

@@ -99,8 +99,17 @@ pub struct VerifyReport {
     pub files: u64,
     /// Number of problems told.
     pub problems: u64,
-    /// The segments among them: what of them is lost can be stored again, once local state knows of it.
-    pub damaged: Vec<SegmentId>,
+    /// What they lead back to.
+    pub damage: Damage,
+}
+
+/// Damaged segments, and who needs them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// The segments: what of them is lost can be stored again, once local state knows of it.
+    pub segments: Vec<SegmentId>,
+    /// The snapshots that list them, which stay as they are.
+    pub snapshots: Vec<SnapshotName>,
 }
 
 /// A snapshot that is being verified.
@@ -136,7 +145,7 @@ pub fn run(options: &VerifyOptions, monitor: &dyn Monitor) -> Result<VerifyRepor
         verifier.check_contents(&mut report)?;
     }
     report.store_files = sums.compare_rest(&monitor);
-    report.damaged = verifier.tell()?;
+    report.damage = verifier.tell()?;
     report.problems = monitor.problems();
     Ok(report)
 }
@@ -277,7 +286,7 @@ impl Verifier<'_> {
     }
 
     /// Tells what is damaged, now that all is known.
-    fn tell(mut self) -> Result<Vec<SegmentId>> {
+    fn tell(mut self) -> Result<Damage> {
         for (id, reason) in self.sums.wrong() {
             let number = self.segments.number(id);
             self.findings.segment(number).file = Some(reason);

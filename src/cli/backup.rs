@@ -1,7 +1,6 @@
 //! `pileus backup`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Instant;
 
@@ -17,12 +16,10 @@ use pileus::local::lock::{Patience, Waiting};
 use pileus::monitor::{Event, Monitor};
 use pileus::store::filter::{Codec, Filter};
 use serde_json::json;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
 use super::arguments::Backup;
 use super::remembering::Remembering;
-use super::{Failure, INTERRUPTED, around, clean, done_with, size};
+use super::{Failure, INTERRUPTED, around, clean, done_with, interruption, size};
 use crate::console::Console;
 use pileus::wording::{self, count};
 
@@ -47,7 +44,7 @@ pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> 
         console.event(&Event::Warning(&told));
     }
     let begun = Instant::now();
-    let stop = stop_on_signals().map_err(|e| anyhow::anyhow!("cannot wait for signals: {e}"))?;
+    let stop = interruption::stop_in_order()?;
     let remembering = Remembering::new(console);
     let surroundings = Surroundings {
         clock: &SystemClock,
@@ -82,17 +79,6 @@ pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> 
         return Ok(INTERRUPTED);
     }
     Ok(done_with(report.problems))
-}
-
-/// Makes SIGINT and SIGTERM ask the run to end at a checkpoint; a second one ends it at once.
-fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds the flag not set yet.
-        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&stop))?;
-        flag::register(signal, Arc::clone(&stop))?;
-    }
-    Ok(stop)
 }
 
 /// Checks everything that can be wrong with the command line before anything is touched.

@@ -77,8 +77,9 @@ fn find(
             Ok(_) => {}
             // The entry may be in what is lost: this explains why it is not found.
             Err(error) => {
-                error.ensure_lost()?;
-                console.problem(&error.subject, &error.reason);
+                if error.is_news()? {
+                    console.problem(&error.subject, &error.reason);
+                }
             }
         }
     }

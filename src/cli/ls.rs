@@ -39,9 +39,10 @@ pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
             }
             Ok(_) => {}
             Err(error) => {
-                error.ensure_lost()?;
-                problems += 1;
-                console.problem(&error.subject, &error.reason);
+                if error.is_news()? {
+                    problems += 1;
+                    console.problem(&error.subject, &error.reason);
+                }
             }
         }
     }

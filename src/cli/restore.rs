@@ -9,7 +9,7 @@ use pileus::store::catalog::Catalog;
 use serde_json::json;
 
 use super::arguments::Restore;
-use super::{Failure, done_with, size};
+use super::{Failure, INTERRUPTED, done_with, interruption, size};
 use crate::console::Console;
 use pileus::wording::{self, count};
 
@@ -40,13 +40,22 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
         unfilter: arguments.which.stored.unfilter.clone(),
     };
     let begun = Instant::now();
-    let report = restore::run(&options, console)?;
+    let stop = interruption::stop_in_order()?;
+    let report = restore::run(&options, &stop, console)?;
     summarize(
         &report,
         options.dry_run,
         begun.elapsed().as_secs_f64(),
         console,
     );
+    if report.interrupted {
+        console.error(if options.dry_run {
+            "interrupted"
+        } else {
+            "interrupted: what is there under its own name is whole; the same again with --overwrite=if-changed brings the rest"
+        });
+        return Ok(INTERRUPTED);
+    }
     Ok(done_with(report.problems))
 }
 
@@ -111,7 +120,7 @@ fn owner(arguments: &Restore) -> OwnerPolicy {
 fn summarize(report: &RestoreReport, dry_run: bool, seconds: f64, console: &Console) {
     console.summary(&json!({
         "type": "summary", "command": "restore", "snapshot": report.snapshot.to_string(), "entries": report.entries,
-        "restored_bytes": report.bytes, "deleted": report.deleted, "dry_run": dry_run, "problems": report.problems, "seconds": seconds,
+        "restored_bytes": report.bytes, "deleted": report.deleted, "dry_run": dry_run, "interrupted": report.interrupted, "problems": report.problems, "seconds": seconds,
     }));
     let (entries, bytes) = (count(report.entries, "entry"), size::show(report.bytes));
     let (deleted, snapshot) = (count(report.deleted, "entry"), &report.snapshot);

@@ -1,20 +1,18 @@
 //! `pileus verify`.
 
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use pileus::format::object_ref::SegmentId;
 use pileus::snapshot;
 use pileus::store::catalog::Catalog;
 use pileus::verify::{self, Level, Sample, VerifyOptions, VerifyReport};
 use serde_json::json;
 
 use super::arguments::Verify;
-use super::{Failure, done_with};
+use super::{Failure, done_with, healing};
 use crate::console::Console;
-use pileus::wording::{self, count, shell_word};
+use pileus::wording::{self, count};
 
 /// More threads than this would only take memory: what they unfilter is looked at by one.
 const JOBS_MAX: usize = 4;
@@ -65,7 +63,7 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
         "store_files": report.store_files, "objects": report.objects, "files": report.files,
         "problems": report.problems, "seconds": seconds,
     }));
-    point_to_cleaning(&report.damaged, catalog.root(), console);
+    healing::advise(&report.damage, arguments, console);
     tell(&report, arguments, level, sample, seconds, console);
     Ok(done_with(report.problems))
 }
@@ -108,29 +106,6 @@ fn tell(
     }
     let problems = wording::problems(report.problems);
     console.tell_terminal(problems.as_deref().unwrap_or("no damage"));
-}
-
-/// Says how what damaged segments held comes into the next snapshot. Local state need not lie in the store: where it does not, only the user
-/// knows where.
-fn point_to_cleaning(damaged: &[SegmentId], store: &Path, console: &Console) {
-    let Some(first) = damaged.first() else {
-        return;
-    };
-    let local = super::local_state(None, store);
-    let local = local.map_or("DIR".to_owned(), shell_word);
-    let which = if let [only] = damaged {
-        format!("--lost={only}")
-    } else {
-        format!(
-            "--lost={first}, and so on for all {} damaged segments (or pileus verify --dest={} --json | pileus clean --localdb={local} --lost-from=-)",
-            damaged.len(),
-            shell_word(store)
-        )
-    };
-    console.advise(&format!(
-        "before the next backup, unless that was done already, so that it stores again what it still has of this: pileus clean --localdb={local} {which}; \
-         the snapshots named stay as they are until pileus prune --remove=NAME"
-    ));
 }
 
 /// Reads `PERCENT[:SEED]`; without a seed, the clock gives one.

@@ -173,6 +173,7 @@ fn lost(path: &EntryPath, what: &str, error: &io::Error) -> LogError {
         object: None,
         reason: format!("{what} on the disk: {error}"),
         no_room: None,
+        is_repeated: false,
     }
 }
 

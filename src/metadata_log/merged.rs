@@ -162,6 +162,7 @@ impl<S: EntryStream> Half<S> {
                     object: None,
                     reason: "its entry does not stand in path order; it is not compared".to_owned(),
                     no_room: None,
+                    is_repeated: false,
                 })
             }
             Ok(entry) => {

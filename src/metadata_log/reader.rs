@@ -1,10 +1,10 @@
 //! Reads a metadata log: follows references three deep, as every reader of the lineage does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::format::entry::{Entry, stanza_path};
-use crate::format::object_ref::{ObjectId, ObjectRef, Slice};
+use crate::format::object_ref::{ObjectId, ObjectRef, SegmentId, Slice};
 use crate::format::stanza::{LogItem, LogItems, Stanza};
 use crate::store::object_cache::ObjectCache;
 
@@ -21,6 +21,9 @@ pub const FRUITLESS_BYTES_MAX: usize = 256 << 20;
 /// at all, but the format does not forbid it either.
 pub const REPEATS_MAX: u8 = 16;
 
+/// Most reasons for losses that are remembered, to be told once for each segment.
+const TOLD_MAX: usize = 1000;
+
 /// A part of a metadata log that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogError {
@@ -32,6 +35,8 @@ pub struct LogError {
     pub reason: String,
     /// Set if there was no room for a temporary file: then nothing is known of what seems lost.
     pub no_room: Option<String>,
+    /// Whether another object of the segment was lost for the same reason before: a lost segment may have thousands of them.
+    pub is_repeated: bool,
 }
 
 impl LogError {
@@ -41,6 +46,12 @@ impl LogError {
             Some(reason) => anyhow::bail!("{reason}"),
             None => Ok(()),
         }
+    }
+
+    /// Tells whether it is to be told, or the same was told before. Fails as [`ensure_lost`](Self::ensure_lost) does.
+    pub fn is_news(&self) -> anyhow::Result<bool> {
+        self.ensure_lost()?;
+        Ok(!self.is_repeated)
     }
 }
 
@@ -67,6 +78,8 @@ pub struct MetadataLogReader<'a, 'c> {
     marks_passed: usize,
     /// The reference of the root that leads to what is being read.
     piece: Option<ObjectRef>,
+    /// Why objects of a segment were lost so far.
+    told: HashSet<(SegmentId, String)>,
 }
 
 /// What of each object a log has led to so far: a log that lists its parts n times n times would never end. Some 60 bytes for each
@@ -133,6 +146,7 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
             marks: Rc::new([]),
             marks_passed: 0,
             piece: None,
+            told: HashSet::new(),
         }
     }
 
@@ -236,6 +250,7 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
                         object: None,
                         reason: e.to_string(),
                         no_room: None,
+                        is_repeated: false,
                     }));
                 }
             }
@@ -248,6 +263,7 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
             object: Some(reference.object),
             reason,
             no_room: None,
+            is_repeated: false,
         };
         if self
             .stack
@@ -282,7 +298,7 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
                 .ensure_had_room()
                 .err()
                 .map(|e| format!("{e:#}")),
-            ..error(format!("part of the metadata log is lost: {e:#}"))
+            ..self.lost(reference.object, &e)
         })?;
         self.fruitless_bytes += text.len();
         if self.fruitless_bytes > FRUITLESS_BYTES_MAX {
@@ -300,6 +316,25 @@ impl<'a, 'c> MetadataLogReader<'a, 'c> {
             position: 0,
         });
         Ok(())
+    }
+
+    /// Says why an object of the log is lost.
+    fn lost(&mut self, object: ObjectId, error: &anyhow::Error) -> LogError {
+        let subject = object.to_string();
+        let reason = format!("{error:#}");
+        // The subject has the name of the object.
+        let reason = reason
+            .strip_prefix(&format!("object {subject}: "))
+            .unwrap_or(&reason);
+        let told = (object.segment, reason.to_owned());
+        LogError {
+            subject: subject.into_bytes(),
+            object: Some(object),
+            reason: format!("part of the metadata log is lost: {reason}"),
+            no_room: None,
+            is_repeated: self.told.contains(&told)
+                || (self.told.len() < TOLD_MAX && !self.told.insert(told)),
+        }
     }
 }
 
@@ -334,6 +369,7 @@ fn interpret(stanza: &Stanza<'_>) -> Result<Entry, LogError> {
             object: None,
             reason: format!("cannot use its entry: {e}"),
             no_room: None,
+            is_repeated: false,
         }
     })
 }

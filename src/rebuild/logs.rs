@@ -16,7 +16,7 @@ use crate::file_reader::{self, Expanded};
 use crate::format::BLOCK_BYTES;
 use crate::format::entry::{Entry, EntryKind, FileContents};
 use crate::format::object_ref::{DataRef, ObjectRef, SegmentId};
-use crate::metadata_log::MetadataLogReader;
+use crate::metadata_log::{LogError, MetadataLogReader};
 use crate::monitor::Counter;
 use crate::store::catalog::Catalog;
 use crate::store::object_cache::ObjectCache;
@@ -92,7 +92,7 @@ impl<'r> Logs<'r> {
             .collect();
         match references {
             Ok(_) => self.has_read = true,
-            Err(error) => tell(self.monitor, subject, &error.subject, &error.reason),
+            Err(error) => tell_lost(self.monitor, subject, &error),
         }
         reader.stop_before(marks.clone().into());
         let mut marks = marks.into_iter();
@@ -111,7 +111,7 @@ impl<'r> Logs<'r> {
                             cache.add(&entry, portable)?;
                         }
                     }
-                    Err(error) => tell(self.monitor, subject, &error.subject, &error.reason),
+                    Err(error) => tell_lost(self.monitor, subject, &error),
                 }
             }
             let Some(mark) = marks.next().filter(|_| reader.pass_mark()) else {
@@ -213,6 +213,12 @@ fn sum(subject: &Subject<'_>, own: &Uses, pieces: &Pieces) -> Uses {
         *used = used.saturating_add(*bytes);
     }
     total
+}
+
+fn tell_lost(monitor: &Counter<'_>, subject: &Subject<'_>, error: &LogError) {
+    if !error.is_repeated {
+        tell(monitor, subject, &error.subject, &error.reason);
+    }
 }
 
 fn tell(monitor: &Counter<'_>, subject: &Subject<'_>, what: &[u8], reason: &str) {

@@ -183,13 +183,14 @@ impl Walk<'_, '_> {
         for step in merged {
             match step {
                 Step::Lost(_, error) => {
-                    error.ensure_lost()?;
                     self.lost += 1;
-                    let reason = format_args!(
-                        "in snapshot {} or the one before: {}",
-                        self.subject, error.reason
-                    );
-                    self.monitor.problem(&error.subject, reason);
+                    if error.is_news()? {
+                        let reason = format_args!(
+                            "in snapshot {} or the one before: {}",
+                            self.subject, error.reason
+                        );
+                        self.monitor.problem(&error.subject, reason);
+                    }
                 }
                 Step::One(_, _, false) => {}
                 Step::One(Side::Old, entry, true) => {

@@ -13,7 +13,7 @@ use crate::wording::count;
 /// only with `--delete`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overwrite {
-    /// None: each is a problem.
+    /// None: each that is not the same by type, size and modification time is a problem.
     #[default]
     Never,
     /// All.
@@ -33,6 +33,8 @@ pub(crate) enum Decision {
     Replace,
     /// What is there may stay, and nobody needs to be told.
     Leave,
+    /// What is there stays, being the same as far as type, size and modification time tell; how many there are is told.
+    Same,
     /// It cannot be restored.
     Refuse(&'static str),
 }
@@ -50,6 +52,8 @@ pub(crate) fn decide(
         return Decision::Refuse(directory_in_place(options, entry));
     }
     let replace = match options.overwrite {
+        // A restore that is run again says what is in its way, not what it brought back itself.
+        Overwrite::Never if looks_the_same(there, entry) => return Decision::Same,
         Overwrite::Never => {
             return Decision::Refuse(
                 "exists already; --overwrite=if-changed or always would replace it",
@@ -92,19 +96,37 @@ pub(crate) fn keeps_attributes(overwrite: Overwrite, relation: Relation) -> bool
     overwrite == Overwrite::Never || relation != Relation::Within
 }
 
-/// Tells how many directories kept their attributes though they were asked for, if any did.
-pub(crate) fn tell_kept(kept: u64, monitor: &Counter<'_>) {
-    if kept > 0 {
-        let (directories, keep) = match kept {
-            1 => ("1 directory that was there".to_owned(), "keeps its"),
-            _ => (
-                format!("{} that were there", count(kept, "directory")),
-                "keep their",
-            ),
-        };
-        monitor.note(&format!(
-            "{directories} {keep} own mode, owner and attributes; --overwrite=if-changed or always would set those of the snapshot"
-        ));
+/// What was there and stays as it is, though it was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Directories that keep their attributes.
+    pub(crate) directories: u64,
+    /// Files of any type that look the same.
+    pub(crate) same: u64,
+}
+
+impl Kept {
+    /// Tells how many there are, if there are any.
+    pub(crate) fn tell(self, monitor: &Counter<'_>) {
+        let Self { directories, same } = self;
+        if same > 0 {
+            let were = if same == 1 { "was" } else { "were" };
+            monitor.note(&format!(
+                "{} of the snapshot's size and time {were} there and {were} left; --overwrite=always would replace them too",
+                count(same, "file")
+            ));
+        }
+        if directories > 0 {
+            let (were, keep) = if directories == 1 {
+                ("was", "keeps its")
+            } else {
+                ("were", "keep their")
+            };
+            monitor.note(&format!(
+                "{} that {were} there {keep} own mode, owner and attributes; --overwrite=if-changed or always would set those of the snapshot",
+                count(directories, "directory")
+            ));
+        }
     }
 }
 
@@ -118,6 +140,18 @@ pub(crate) fn no_directory(overwrite: Overwrite) -> &'static str {
         // As far as it could be seen, it would have been replaced.
         Overwrite::Always | Overwrite::IfChanged => "something that is not a directory is there",
     }
+}
+
+/// Tells whether what is there has the type (devices are not asked for their number, and never look the same), size and modification time of an entry.
+fn looks_the_same(there: &FileStat, entry: &Entry) -> bool {
+    let size = |bytes: u64| u64::try_from(there.st_size) == Ok(bytes);
+    let is_alike = match (&entry.kind, file_type(there)) {
+        (EntryKind::File(contents), SFlag::S_IFREG) => size(contents.size),
+        (EntryKind::Symlink { target }, SFlag::S_IFLNK) => size(target.len() as u64),
+        (EntryKind::Fifo, SFlag::S_IFIFO) | (EntryKind::Socket, SFlag::S_IFSOCK) => true,
+        _ => false,
+    };
+    is_alike && modified(there) == entry.mtime
 }
 
 fn differs(there: &FileStat, entry: &Entry) -> bool {

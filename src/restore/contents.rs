@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::Restorer;
+use super::rest::Rest;
 use super::spool::{Place, Work};
 use super::target::{self, DirCursor};
 use crate::format::checksum::{Checksum, Hasher};
@@ -171,8 +172,8 @@ impl Opened {
         Ok(())
     }
 
-    /// Reads the whole file back, but for its holes, and compares it with its checksum.
-    pub(crate) fn verify(&self, wanted: &Checksum) -> Result<(), String> {
+    /// Reads the whole file back, but for its holes, and compares it with its checksum; that may take hours, so it can be stopped.
+    pub(crate) fn verify(&self, wanted: &Checksum, rest: &Rest<'_>) -> Result<(), String> {
         let mut hasher = Hasher::new(wanted.algorithm());
         let mut buffer = vec![0; 256 << 10];
         let is_sparse = self.file.metadata();
@@ -183,10 +184,12 @@ impl Opened {
                 // A file system that tells of a hole where something was written leaves a wrong checksum, not a wrong file.
                 let end = holes::hole_end(&self.file, offset);
                 for zeros in holes::zeros(end - offset) {
+                    rest.ensure_going_on()?;
                     hasher.update(zeros);
                 }
                 offset = end;
             }
+            rest.ensure_going_on()?;
             match self.file.read_at(&mut buffer, offset) {
                 Ok(0) => break,
                 Ok(count) => {

@@ -191,6 +191,11 @@ impl<'r> Deleter<'r> {
         self.deleted
     }
 
+    /// Deletes nothing more, since it is not known what comes behind the last entry; returns how many entries were deleted.
+    pub(super) fn break_off(self) -> u64 {
+        self.deleted
+    }
+
     /// Returns the rule that leaves out the directory of a path, if that was met.
     fn rule_above(&self, path: &EntryPath) -> Option<RuleId> {
         let above = self.levels.last()?;

@@ -14,7 +14,7 @@ use nix::sys::stat::{FileStat, SFlag};
 
 use super::Restorer;
 use super::blocked::Blocked;
-use super::collision::{self, Decision, decide, gives_way, no_directory};
+use super::collision::{self, Decision, Kept, decide, gives_way, no_directory};
 use super::layout::Placed;
 use super::spool::{Place, Spool, SpoolWriter, Work};
 use super::target::{self, DirCursor, Made};
@@ -59,8 +59,7 @@ pub(crate) struct Planner<'r, 't> {
     linked: HashMap<LinkKey, Place>,
     links: Vec<(Place, Place)>,
     directories: Vec<Place>,
-    /// Number of directories that were there and keep their own attributes, though they were asked for.
-    kept: u64,
+    kept: Kept,
 }
 
 /// Entries with equal keys are hard links of one another. The inode alone is not enough: device numbers change between runs, and
@@ -91,7 +90,7 @@ impl<'r, 't> Planner<'r, 't> {
             linked: HashMap::new(),
             links: Vec::new(),
             directories: Vec::new(),
-            kept: 0,
+            kept: Kept::default(),
         })
     }
 
@@ -105,8 +104,9 @@ impl<'r, 't> Planner<'r, 't> {
         let entry = match item {
             Ok(entry) => entry,
             Err(error) => {
-                error.ensure_lost()?;
-                self.restorer.problem(&error.subject, error.reason);
+                if error.is_news()? {
+                    self.restorer.problem(&error.subject, error.reason);
+                }
                 return Ok(());
             }
         };
@@ -140,7 +140,7 @@ impl<'r, 't> Planner<'r, 't> {
     /// Ends the planning.
     pub(crate) fn finish(mut self) -> Result<Plan> {
         self.blocked.tell(self.restorer.monitor);
-        collision::tell_kept(self.kept, self.restorer.monitor);
+        self.kept.tell(self.restorer.monitor);
         Ok(Plan {
             spool: self.spool.finish(),
             tasks: self.tasks.finish()?,
@@ -197,7 +197,7 @@ impl<'r, 't> Planner<'r, 't> {
         if made == Made::Created || !collision::keeps_attributes(overwrite, relation) {
             self.finish_later(entry)?;
         } else if relation == Relation::Within {
-            self.kept += 1;
+            self.kept.directories += 1;
         }
         Ok(())
     }
@@ -223,7 +223,10 @@ impl<'r, 't> Planner<'r, 't> {
         let replace = match self.decide(&entry) {
             Ok(Decision::Create) => false,
             Ok(Decision::Replace) => true,
-            Ok(Decision::Leave) => return self.leave(&entry),
+            Ok(decision @ (Decision::Leave | Decision::Same)) => {
+                self.kept.same += u64::from(decision == Decision::Same);
+                return self.leave(&entry);
+            }
             Ok(Decision::Refuse(reason)) => {
                 self.restorer.problem(entry.path.as_bytes(), reason);
                 return Ok(());

@@ -6,12 +6,13 @@
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use nix::sys::stat::{FileStat, SFlag};
 
 use super::blocked::Blocked;
-use super::collision::{self, Decision, decide, gives_way, no_directory};
+use super::collision::{self, Decision, Kept, decide, gives_way, no_directory};
 use super::delete::Deleter;
 use super::found::check_found;
 use super::planner::{LinkKey, link_key};
@@ -37,8 +38,7 @@ struct Trial<'r> {
     leading: Vec<Entry>,
     blocked: Blocked,
     linked: HashSet<LinkKey>,
-    /// Number of directories that would keep their own attributes, though they were asked for.
-    kept: u64,
+    kept: Kept,
     entries: u64,
     bytes: u64,
 }
@@ -48,6 +48,7 @@ pub(super) fn run(
     options: &RestoreOptions,
     catalog: &Catalog,
     descriptor: &Descriptor,
+    stop: &AtomicBool,
     monitor: &Counter<'_>,
 ) -> Result<RestoreReport> {
     let target = Target::open_existing(&options.target)?;
@@ -59,7 +60,7 @@ pub(super) fn run(
         leading: Vec::new(),
         blocked: Blocked::default(),
         linked: HashSet::new(),
-        kept: 0,
+        kept: Kept::default(),
         entries: 0,
         bytes: 0,
     };
@@ -75,6 +76,9 @@ pub(super) fn run(
         monitor,
     )?;
     for item in MetadataLogReader::new(&mut objects, descriptor.root) {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
         let is_cleared = deletion
             .as_mut()
             .is_some_and(|deletion| deletion.meet(&item));
@@ -84,16 +88,22 @@ pub(super) fn run(
                 trial.add(&entry, &mut wanted, is_cleared);
             }
             Err(error) => {
-                error.ensure_lost()?;
                 lost += 1;
-                monitor.problem(&error.subject, error.reason);
+                if error.is_news()? {
+                    monitor.problem(&error.subject, error.reason);
+                }
             }
         }
     }
     trial.blocked.tell(monitor);
-    collision::tell_kept(trial.kept, monitor);
-    let deleted = deletion.map_or(0, Deleter::finish);
-    check_found(options, &wanted, (found, lost), monitor)?;
+    trial.kept.tell(monitor);
+    let interrupted = stop.load(Ordering::Relaxed);
+    let deleted = if interrupted {
+        deletion.map_or(0, Deleter::break_off)
+    } else {
+        check_found(options, &wanted, (found, lost), monitor)?;
+        deletion.map_or(0, Deleter::finish)
+    };
     Ok(RestoreReport {
         expected: None,
         snapshot: options.snapshot.clone(),
@@ -101,6 +111,7 @@ pub(super) fn run(
         bytes: trial.bytes,
         deleted,
         problems: monitor.problems(),
+        interrupted,
     })
 }
 
@@ -147,7 +158,7 @@ impl Trial<'_> {
                 if !collision::keeps_attributes(self.options.overwrite, relation) {
                     self.restored(path, 0);
                 } else if relation == Relation::Within {
-                    self.kept += 1;
+                    self.kept.directories += 1;
                 }
             }
             Ok(Some(there)) if !gives_way(self.options.overwrite, &there, entry) => {
@@ -183,6 +194,7 @@ impl Trial<'_> {
                 self.restored(&entry.path, bytes);
             }
             Ok(Decision::Leave) => {}
+            Ok(Decision::Same) => self.kept.same += 1,
             Ok(Decision::Refuse(reason)) => self.monitor.problem(entry.path.as_bytes(), reason),
             Err(error) => self.monitor.problem(entry.path.as_bytes(), error),
         }

@@ -8,14 +8,13 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Error, Result, ensure};
 
 use super::Restorer;
 use super::contents::{Opened, compare};
 use super::spool::{Place, Spool, SpoolReader, Work};
 use super::target::DirCursor;
 use super::tasks::Task;
-use crate::file_reader::{self, Part};
 use crate::format::checksum::Checksum;
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::known_checksums::KnownChecksums;
@@ -23,7 +22,7 @@ use crate::format::object_ref::SegmentId;
 use crate::format::path::EntryPath;
 use crate::sorter::Sorted;
 use crate::store::catalog::Catalog;
-use crate::store::object_cache::ObjectCache;
+use crate::store::segment_reader::SegmentReader;
 
 /// Most tasks of one segment that are in memory at once; a segment with more is read again for the rest.
 const BATCH_TASKS: usize = 128 << 10;
@@ -123,13 +122,11 @@ impl<'r, 't> Worker<'r, 't> {
         let mut left = tasks.len();
         // An error of the restore itself, which must not be taken for damage of the segment.
         let mut fatal = None;
-        let reader = self
-            .catalog
-            .open_segment(batch.segment, self.restorer.options.unfilter.as_deref());
-        let read = reader.and_then(|reader| {
+        let read = self.open(batch.segment).and_then(|reader| {
             reader.read(
                 |sequence| !with(sequence).is_empty(),
                 |sequence, data| {
+                    self.restorer.rest.ensure_going_on().map_err(Error::msg)?;
                     self.known = KnownChecksums::default();
                     for index in with(sequence) {
                         // A second object of the same name counts for nothing.
@@ -165,6 +162,12 @@ impl<'r, 't> Worker<'r, 't> {
         Ok(())
     }
 
+    fn open(&self, segment: SegmentId) -> Result<SegmentReader> {
+        self.restorer.rest.ensure_going_on().map_err(Error::msg)?;
+        let unfilter = self.restorer.options.unfilter.as_deref();
+        self.catalog.open_segment(segment, unfilter)
+    }
+
     /// Does one task, or notes that it cannot be done. An error ends the restore.
     fn settle(&mut self, task: &Task, object: Result<&[u8], String>) -> Result<()> {
         let bytes = object.and_then(|object| self.part(task, object));
@@ -179,8 +182,7 @@ impl<'r, 't> Worker<'r, 't> {
         if work.tasks > 1 {
             return self.settle_part(task, bytes, Some((path, work)));
         }
-        if self.restorer.room.is_full() {
-            self.restorer.room.leave_out();
+        if self.restorer.rest.leaves_out() {
             return Ok(());
         }
         let bytes = bytes.map_err(left_out);
@@ -250,16 +252,22 @@ impl<'r, 't> Worker<'r, 't> {
         let written = opened
             .write(task.offset, bytes, self.restorer.options.sparse)
             .map_err(|error| {
-                has_room = !self.restorer.room.learn(&error);
+                has_room = !self.restorer.rest.learn(&error);
                 format!("cannot be written: {error}")
             });
         self.restorer.moved(&entry.path, u64::from(task.length));
         let verified = written.and_then(|()| match checksum(&entry) {
             // The rest of the file is zeros.
-            Some(wanted) if bytes.len() as u64 != work.size => opened.verify(&wanted),
+            Some(wanted) if bytes.len() as u64 != work.size => {
+                opened.verify(&wanted, &self.restorer.rest)
+            }
             _ => Ok(()),
         });
         if let Err(reason) = verified {
+            if self.restorer.rest.is_stopped() {
+                opened.discard(&mut self.cursor);
+                return Ok(());
+            }
             let aside = if has_room {
                 opened.set_aside(&mut self.cursor)
             } else {
@@ -281,7 +289,7 @@ impl<'r, 't> Worker<'r, 't> {
         file: Option<(EntryPath, Work)>,
     ) -> Result<()> {
         let opened = match file {
-            Some((path, work)) => self.open(task.file, &path, work),
+            Some((path, work)) => self.open_file(task.file, &path, work),
             None => Ok(()),
         };
         let written = opened.and(bytes).and_then(|bytes| {
@@ -315,7 +323,7 @@ impl<'r, 't> Worker<'r, 't> {
     }
 
     /// Opens a file of several parts; makes it if this is the first of them.
-    fn open(&mut self, place: Place, path: &EntryPath, work: Work) -> Result<(), String> {
+    fn open_file(&mut self, place: Place, path: &EntryPath, work: Work) -> Result<(), String> {
         self.last = None;
         // Held while the file is made, so that nobody else makes it at the same time.
         let mut files = self
@@ -334,7 +342,9 @@ impl<'r, 't> Worker<'r, 't> {
                 Opened::reopen(&mut self.cursor, place, path, work, identity)?
             }
             None => {
-                let made = Opened::create(self.restorer, &mut self.cursor, place, path, work);
+                let made = self.restorer.rest.ensure_going_on().and_then(|()| {
+                    Opened::create(self.restorer, &mut self.cursor, place, path, work)
+                });
                 let made = made.and_then(|opened| {
                     opened
                         .identity()
@@ -371,6 +381,12 @@ impl<'r, 't> Worker<'r, 't> {
             (None, None) => Err("could not be made".to_owned()),
         };
         match (opened, progress.failure) {
+            // It is not told of each file, and what is not whole does not stay.
+            (opened, Some(_)) if self.restorer.rest.is_stopped() => {
+                if let Ok(opened) = opened {
+                    opened.discard(&mut self.cursor);
+                }
+            }
             (Ok(opened), None) => self.restorer.complete(&mut self.cursor, &opened, &entry),
             (Ok(opened), Some(reason)) => {
                 let aside = opened.set_aside(&mut self.cursor);
@@ -383,45 +399,6 @@ impl<'r, 't> Worker<'r, 't> {
         }
         Ok(())
     }
-}
-
-/// Restores a file whose references do not say how long they are, front to back.
-pub(crate) fn restore_sequentially(
-    restorer: &Restorer<'_>,
-    spool: &Spool,
-    place: Place,
-    objects: &mut ObjectCache<'_>,
-) -> Result<()> {
-    let (entry, work) = spool.reader().entry(place)?;
-    let EntryKind::File(contents) = &entry.kind else {
-        return Err(anyhow!("an entry that is no file was kept for later"));
-    };
-    let mut cursor = DirCursor::new(restorer.target);
-    let opened = match Opened::create(restorer, &mut cursor, place, &entry.path, work) {
-        Ok(opened) => opened,
-        Err(reason) => {
-            restorer.problem(entry.path.as_bytes(), reason);
-            return Ok(());
-        }
-    };
-    let mut offset = 0;
-    let written = file_reader::read(contents, objects, &mut |part| {
-        if let Part::Bytes(bytes) = part {
-            opened
-                .write(offset, bytes, restorer.options.sparse)
-                .context("cannot be written")?;
-        }
-        offset += part.length();
-        Ok(())
-    });
-    match written {
-        Ok(()) => restorer.complete_verified(&mut cursor, &opened, &entry),
-        Err(error) => {
-            let aside = opened.set_aside(&mut cursor);
-            restorer.problem(entry.path.as_bytes(), format_args!("{error:#}; {aside}"));
-        }
-    }
-    Ok(())
 }
 
 /// Returns the checksum of a file's contents, if its entry has one.

@@ -202,6 +202,7 @@ impl<'a, 'c> Collector<'a, 'c> {
                 object: None,
                 reason: format!("{error:#}"),
                 no_room: None,
+                is_repeated: false,
             },
         };
         self.lost(part, &error)?;

@@ -10,10 +10,11 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
+use super::Damage;
 use super::packed::{eight, four};
 use super::segments::Segments;
 use super::snapshots::SnapshotSet;
-use crate::format::object_ref::{ObjectId, SegmentId};
+use crate::format::object_ref::ObjectId;
 use crate::format::path::EntryPath;
 use crate::format::snapshot_name::SnapshotName;
 use crate::metadata_log::LogError;
@@ -181,8 +182,8 @@ impl Findings {
         Ok(place)
     }
 
-    /// Tells everything, segment by segment, and returns the damaged segments.
-    pub(super) fn tell(self, telling: &Telling<'_>) -> Result<Vec<SegmentId>> {
+    /// Tells everything, segment by segment, and returns the damaged segments with the snapshots that need them.
+    pub(super) fn tell(self, telling: &Telling<'_>) -> Result<Damage> {
         let Self {
             mut spool,
             findings,
@@ -191,8 +192,7 @@ impl Findings {
             ..
         } = self;
         segments.retain(|number, _| !telling.is_moot(*number));
-        let damaged = segments.keys().map(|number| telling.segments.id(*number));
-        let damaged = damaged.collect();
+        let damage = telling.damage(segments.keys().copied());
         let needed = |number| needed.get(&number).copied().unwrap_or(0);
         let (mut findings, mut lines) = (findings.finish()?, Sorter::new(&std::env::temp_dir()));
         while let Some(first) = findings.take()? {
@@ -225,7 +225,7 @@ impl Findings {
         for (number, damage) in segments {
             telling.segment(number, &damage, needed(number));
         }
-        Ok(damaged)
+        Ok(damage)
     }
 }
 
@@ -254,6 +254,18 @@ impl Telling<'_> {
     fn is_moot(&self, number: u32) -> bool {
         let listed_by = (number != NO_SEGMENT).then(|| self.segments.listed_by(number));
         listed_by.is_some_and(|listed| !listed.is_empty() && listed.without(&self.gone).is_empty())
+    }
+
+    fn damage(&self, segments: impl Iterator<Item = u32>) -> Damage {
+        let (mut ids, mut snapshots) = (Vec::new(), SnapshotSet::default());
+        for number in segments {
+            ids.push(self.segments.id(number));
+            snapshots.add(self.segments.listed_by(number));
+        }
+        Damage {
+            segments: ids,
+            snapshots: self.names(&snapshots.without(&self.gone)),
+        }
     }
 
     fn names(&self, snapshots: &SnapshotSet) -> Vec<SnapshotName> {

@@ -167,6 +167,7 @@ fn tell_repeated(
         reason: "the metadata logs have the same again and again; the rest of them is left out"
             .to_owned(),
         no_room: None,
+        is_repeated: false,
     };
     visit(part, Found::Lost(&error))?;
     visit(part, Found::End)

@@ -28,6 +28,7 @@ mod holes;
 mod hooks;
 mod hostile;
 mod increments;
+mod interrupting;
 mod json_schema;
 mod load;
 mod local_state;

@@ -28,7 +28,7 @@ fn contents(place: &Place, name: &str) -> String {
 
 #[test]
 fn existing_files_are_problems_and_stay_as_they_are() {
-    let place = changed_after_restore("echo mine > a; rm b");
+    let place = changed_after_restore("echo mine > a; rm b; touch dir/c pipe; touch -h link");
     for never in [&[][..], &["--overwrite=never"]] {
         let ended = restore(&place, never);
         assert_eq!(ended.code, Some(3), "{ended:?}");
@@ -52,6 +52,29 @@ fn existing_files_are_problems_and_stay_as_they_are() {
         );
         place.sh("rm back/tree/b");
     }
+}
+
+#[test]
+fn what_has_the_size_and_time_of_the_snapshots_is_no_problem_and_is_counted() {
+    let place = changed_after_restore(
+        "echo x >> dir/c; touch -d 2020-01-01T00:00:00Z dir/c; echo other- > a; touch -r b a",
+    );
+    for arguments in [&["-v"][..], &["-v", "--dry-run"]] {
+        let ended = restore(&place, arguments);
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        assert_eq!(
+            ended.stderr.matches("exists already").count(),
+            1,
+            "{ended:?}"
+        );
+        assert!(ended.stderr.contains("tree/dir/c: exists"), "{ended:?}");
+        let told = "4 files of the snapshot's size and time were there and were left";
+        assert!(ended.stdout.contains(told), "{ended:?}");
+        assert_eq!(contents(&place, "a"), "other-\n");
+    }
+    place.sh("rm back/tree/dir/c");
+    place.succeed(["restore", "--dest=store", "--target=back"]);
+    assert_eq!(contents(&place, "dir/c"), "stored\n");
 }
 
 #[test]

@@ -29,6 +29,10 @@ pub(crate) struct Verify {
     /// Let this shell command check every descriptor on its standard input, such as "gpg --verify"
     #[arg(long, value_name = "COMMAND")]
     pub(crate) verify_signature: Option<String>,
+
+    /// Directory of the local state, for advice about damage [default: the store itself, if it has any]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) localdb: Option<PathBuf>,
 }
 
 /// Which snapshots a prune keeps.

@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::runs::{self, RunRecord};
 use super::uses::most_used;
 use super::{FILE_NAME, explain, schema};
+use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
 
 /// A segment with what is used of it.
@@ -97,6 +98,22 @@ pub fn snapshots(directory: &Path) -> Result<Vec<SnapshotName>> {
     })?;
     let names = names.iter().filter_map(|name| SnapshotName::parse(name));
     Ok(names.collect())
+}
+
+/// Returns those of some segments that new snapshots may refer to.
+pub fn counted_on(directory: &Path, segments: &[SegmentId]) -> Result<Vec<SegmentId>> {
+    look(directory, |connection| {
+        let sql = "SELECT count(*) FROM segment WHERE uuid = ?1 AND expired IS NULL";
+        let mut statement = connection.prepare(sql)?;
+        let mut found = Vec::new();
+        for segment in segments {
+            let rows: i64 = statement.query_row([segment.as_bytes()], |row| row.get(0))?;
+            if rows > 0 {
+                found.push(*segment);
+            }
+        }
+        Ok(found)
+    })
 }
 
 /// Reads something of the database in `directory`.

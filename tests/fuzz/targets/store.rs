@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use libfuzzer_sys::fuzz_target;
 use pileus::format::snapshot_name::SnapshotName;
@@ -123,7 +124,7 @@ fn bring_back(store: &Path, target: &Path) {
         verify_signature: None,
         unfilter: None,
     };
-    let _ = restore::run(&options, &Silent);
+    let _ = restore::run(&options, &AtomicBool::new(false), &Silent);
 }
 
 /// Returns names and contents of all that lies beside the target.

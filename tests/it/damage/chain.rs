@@ -101,7 +101,7 @@ fn a_flipped_bit_of_data_is_traced_to_the_file_and_the_snapshots_that_have_it() 
     assert_eq!(problems[0]["subject"], *segment);
     assert_eq!(problems[1]["snapshots"], Value::from(snapshots(&place)));
     // One line each for people too, and what to do.
-    assert_eq!(ended.stderr.lines().count(), 3, "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), 4, "{ended:?}");
     assert!(ended.stderr.contains("pileus clean --localdb=DIR --lost="));
     let (first, last) = (&snapshots(&place)[0], &snapshots(&place)[2]);
     for part in [first, last, "tree/old: its contents are damaged"] {
@@ -199,6 +199,48 @@ fn a_lost_piece_of_a_log_is_told_with_the_snapshots_that_lose_entries() {
     // Of the other snapshots everything is read.
     assert_eq!(ended.summary()["snapshots"], 3);
     assert!(ended.summary()["files"].as_u64() >= Some(2), "{ended:?}");
+}
+
+#[test]
+fn a_lost_segment_of_a_log_is_told_once_by_whoever_reads_the_log() {
+    let place = Place::new();
+    // Enough names for a log of several pieces; the second snapshot's refers to some of them in slices.
+    place.sh("mkdir tree; cd tree; for d in $(seq 40); do mkdir $d; for f in $(seq 40); do echo $f > $d/a-file-of-some-length-$f; done; done");
+    // What has just been made is described anew.
+    place.sh("sleep 2.2");
+    place.succeed(["backup", "--dest=store", "--compression=none", "tree"]);
+    place.sh("for d in 3 17 31; do touch tree/$d/new; done");
+    place.succeed(["backup", "--dest=store", "--compression=none", "tree"]);
+    let names = snapshots(&place);
+    let root_of = |name: &str| {
+        let descriptor = format!("store/snapshot-{name}.lbs");
+        let stem = place.sh(&format!(
+            "sed -n 's,^Root: \\([^/]*\\)/.*,\\1,p' {descriptor}"
+        ));
+        stem.trim().to_owned()
+    };
+    let segment = root_of(&names[0]);
+    assert_ne!(segment, root_of(&names[1]));
+    let references = place.sh(&format!(
+        "tar -xOf store/{}.tar | grep -ac @{segment}/",
+        root_of(&names[1])
+    ));
+    let references: usize = references.trim().parse().expect("a number");
+    assert!(references > 2, "{references}");
+    fs::remove_file(place.join(format!("store/{segment}.tar"))).expect("is removed");
+    for arguments in [
+        &["restore", "--dest=store", "--target=back"][..],
+        &["restore", "--dest=store", "--target=back", "--dry-run"],
+        &["ls", "--dest=store"],
+        &["find", "--dest=store", "new"],
+        &["diff", "--dest=store", "latest", "--root=."],
+    ] {
+        let ended = place.survive(arguments);
+        let told = ended.stderr.matches("is missing from the store");
+        let snapshots = if arguments[0] == "find" { 2 } else { 1 };
+        assert_eq!(told.count(), snapshots, "{arguments:?}: {ended:?}");
+        assert_eq!(ended.code, Some(3), "{arguments:?}: {ended:?}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use pileus::format::snapshot_name::SnapshotName;
 use pileus::monitor::{Event, Monitor};
@@ -124,7 +125,8 @@ impl Store {
             unfilter: None,
         };
         let told = Told::default();
-        let result = restore::run(&options, &told).map_err(|error| format!("{error:#}"));
+        let result = restore::run(&options, &AtomicBool::new(false), &told)
+            .map_err(|error| format!("{error:#}"));
         let mut found = BTreeMap::new();
         if target.exists() {
             look(&target, &target, &mut found);

@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use jiff::{Timestamp, ToSpan};
@@ -155,7 +156,7 @@ fn assert_restores(world: &World, name: &SnapshotName) {
         unfilter: None,
     };
     let monitor = told(None);
-    let report = restore::run(&options, &monitor).expect("restores");
+    let report = restore::run(&options, &AtomicBool::new(false), &monitor).expect("restores");
     assert_eq!(report.problems, 0, "{:?}", monitor.problems);
     let tree = world.path(MACHINES[usize::from(name.scheme() == "b")].tree);
     let stored = tree.strip_prefix(Path::new("/")).expect("is absolute");

@@ -1,0 +1,54 @@
+//! SIGINT and SIGTERM. A backup and a restore end in order, since they can leave things better than they are in the middle: the one a
+//! checkpoint, the other no half file. All other commands end at once, and on a terminal say so; what they leave is what any death would.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::{flag, low_level};
+
+use super::{Failure, INTERRUPTED};
+
+/// Stack of a thread that prints one line.
+const STACK_BYTES: usize = 64 << 10;
+
+/// Makes the signals ask the run to end in order, by a flag; a second one ends it at once.
+pub(super) fn stop_in_order() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag not set yet.
+        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .map_err(|e| anyhow::anyhow!("cannot wait for signals: {e}"))?;
+    }
+    Ok(stop)
+}
+
+/// Makes the signals end the process as they do by themselves, but not without a word. Where that cannot be had, they do so without one.
+pub(super) fn end_at_once() {
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else {
+        return;
+    };
+    let wait = move || {
+        if let Some(signal) = signals.forever().next() {
+            // Not by way of the console, whose lock may be held by a thread that waits for whoever reads. A terminal reads.
+            if io::stderr().is_terminal() {
+                drop(writeln!(io::stderr(), "\r\x1b[Kpileus: interrupted"));
+            }
+            drop(low_level::emulate_default_handler(signal));
+        }
+    };
+    let thread = thread::Builder::new().stack_size(STACK_BYTES);
+    if thread.spawn(wait).is_err() {
+        let always = Arc::new(AtomicBool::new(true));
+        for signal in [SIGINT, SIGTERM] {
+            drop(flag::register_conditional_default(
+                signal,
+                Arc::clone(&always),
+            ));
+        }
+    }
+}

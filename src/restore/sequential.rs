@@ -1,0 +1,53 @@
+//! Files whose references do not say how long they are, as other programs write them: nobody knows where a part belongs before all
+//! parts in front of it were read. Each is restored by itself, front to back.
+
+use anyhow::{Context, Error, Result, anyhow};
+
+use super::Restorer;
+use super::contents::Opened;
+use super::spool::{Place, Spool};
+use super::target::DirCursor;
+use crate::file_reader::{self, Part};
+use crate::format::entry::EntryKind;
+use crate::store::object_cache::ObjectCache;
+
+/// Restores one such file.
+pub(crate) fn restore(
+    restorer: &Restorer<'_>,
+    spool: &Spool,
+    place: Place,
+    objects: &mut ObjectCache<'_>,
+) -> Result<()> {
+    let (entry, work) = spool.reader().entry(place)?;
+    let EntryKind::File(contents) = &entry.kind else {
+        return Err(anyhow!("an entry that is no file was kept for later"));
+    };
+    let mut cursor = DirCursor::new(restorer.target);
+    let opened = match Opened::create(restorer, &mut cursor, place, &entry.path, work) {
+        Ok(opened) => opened,
+        Err(reason) => {
+            restorer.problem(entry.path.as_bytes(), reason);
+            return Ok(());
+        }
+    };
+    let mut offset = 0;
+    let written = file_reader::read(contents, objects, &mut |part| {
+        restorer.rest.ensure_going_on().map_err(Error::msg)?;
+        if let Part::Bytes(bytes) = part {
+            opened
+                .write(offset, bytes, restorer.options.sparse)
+                .context("cannot be written")?;
+        }
+        offset += part.length();
+        Ok(())
+    });
+    match written {
+        Ok(()) => restorer.complete_verified(&mut cursor, &opened, &entry),
+        Err(_) if restorer.rest.is_stopped() => drop(opened.discard(&mut cursor)),
+        Err(error) => {
+            let aside = opened.set_aside(&mut cursor);
+            restorer.problem(entry.path.as_bytes(), format_args!("{error:#}; {aside}"));
+        }
+    }
+    Ok(())
+}
