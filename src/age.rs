@@ -8,12 +8,12 @@ use jiff::{Span, Timestamp};
 pub struct Age(Span);
 
 impl Age {
-    /// Parses ages such as `30min`, `36h`, `14d`, `2w`, `6mo`, `1y` and sums of them (`1y6mo`). A lone `m` is refused: it means minutes to
+    /// Parses ages such as `90s`, `30min`, `36h`, `14d`, `2w`, `6mo`, `1y` and sums of them (`1y6mo`). A lone `m` is refused: it means minutes to
     /// some programs and months to others.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "\"{text}\" is not a length of time: write numbers with min, h, d, w, mo (months) or y, such as 14d or 1y6mo"
+                "\"{text}\" is not a length of time: write numbers with s, min, h, d, w, mo (months) or y, such as 14d or 1y6mo"
             )
         };
         let mut span = Span::new();
@@ -21,6 +21,7 @@ impl Age {
             let number = i64::try_from(number).map_err(|_| wrong())?;
             let added = |present: i64| present.checked_add(number).ok_or_else(wrong);
             span = match unit {
+                "s" => span.try_seconds(added(span.get_seconds())?),
                 "min" => span.try_minutes(added(span.get_minutes())?),
                 "h" => span.try_hours(added(span.get_hours().into())?),
                 "d" => span.try_days(added(span.get_days().into())?),
@@ -68,7 +69,7 @@ mod tests {
     #[test]
     fn ages_as_people_write_them() {
         for good in [
-            "0h", "90min", "36h", "14d", "1y6mo", "2w3d", "1d1d", "9999y",
+            "0h", "0s", "90min", "36h", "14d", "1y6mo", "2w3d", "1d1d", "9999y",
         ] {
             assert!(Age::parse(good).is_ok(), "{good}");
         }
@@ -86,7 +87,7 @@ mod tests {
         ] {
             let error = Age::parse(bad).expect_err(bad);
             assert!(
-                error.contains("write numbers with min, h, d, w, mo"),
+                error.contains("write numbers with s, min, h, d, w, mo"),
                 "{error}"
             );
         }

@@ -48,7 +48,7 @@ pub fn choose(
         let limit = parse_time(time, now).ok_or_else(|| {
             anyhow!(
                 "\"{wanted}\" is not a time that has passed: write @2026-11-01, @2026-11-01T12:00 (local; UTC, as list tells it, is @2026-11-01T12:00:00Z), or \
-                 an age in min, h, d, w, mo or y, such as @3d"
+                 an age in s, min, h, d, w, mo (months) or y, such as @3d"
             )
         })?;
         let before = candidates
@@ -252,6 +252,7 @@ mod tests {
                 "b-20261121T000000.checkpoint",
             ),
             ("@3d", None, "b-20261110T120000"),
+            ("@43201s", None, "a-20261120T235959"),
             ("@2w", None, "a-20261101T000000"),
             ("@2026-11-15", None, "b-20261110T120000"),
             ("@2026-11-20T23:59:59Z", None, "a-20261120T235959"),

@@ -71,9 +71,11 @@ fn check_includes(arguments: &Restore) -> Result<(), String> {
 /// Refuses to restore among the files of the store, which only backups write to.
 fn check_target(arguments: &Restore) -> Result<(), String> {
     let (store, target) = (&arguments.which.stored.dest, &arguments.target);
-    match (fs::canonicalize(store), fs::canonicalize(target)) {
-        (Ok(store), Ok(place)) if place == store => Err(format!(
-            "--target={} is the store itself, which only backups write to: choose another place",
+    // What is not there yet will be where its parent is.
+    let there = target.ancestors().find_map(|at| fs::canonicalize(at).ok());
+    match (fs::canonicalize(store), there) {
+        (Ok(store), Some(place)) if place.starts_with(&store) => Err(format!(
+            "--target={} is in the store, which only backups write to: choose another place",
             target.display()
         )),
         _ => Ok(()),

@@ -9,9 +9,10 @@ use pileus::local::lock::Patience;
 use super::Failure;
 
 /// Seconds of the units in which people say how long to wait. Months and years are no time to wait, so a lone `m` can only mean minutes.
-const UNITS: [(&str, u64); 5] = [
+const UNITS: [(&str, u64); 6] = [
     ("s", 1),
     ("m", 60),
+    ("min", 60),
     ("h", 3600),
     ("d", 86_400),
     ("w", 7 * 86_400),
@@ -20,7 +21,7 @@ const UNITS: [(&str, u64); 5] = [
 /// What the commands take that use the lock.
 #[derive(Debug, Args)]
 pub(crate) struct WaitArguments {
-    /// Wait until the run has ended that uses the local state; no longer than this, if it is said: 90s, 10m, 2h30m
+    /// Wait until the run has ended that uses the local state; no longer than this, if it is said: 90s, 10min, 2h30min
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     wait: Option<String>,
 }
@@ -33,7 +34,7 @@ impl WaitArguments {
             Some(text) => match parse(text) {
                 Some(most) => Ok(Patience::AtMost(most)),
                 None => Err(Failure::Usage(format!(
-                    "--wait={text} is not a length of time: write numbers with s, m, h, d or w, such as 10m; alone, --wait waits as long as \
+                    "--wait={text} is not a length of time: write numbers with s, min, h, d or w, such as 10min; alone, --wait waits as long as \
                      it takes"
                 ))),
             },
@@ -60,6 +61,7 @@ mod tests {
         for (text, seconds) in [
             ("90s", 90),
             ("10m", 600),
+            ("10min", 600),
             ("2h30m", 9000),
             ("1d", 86_400),
             ("1w1s", 604_801),

@@ -54,8 +54,14 @@ fn a_target_that_is_no_directory_is_refused() {
         "keep\n"
     );
     assert!(!place.join("nowhere").exists());
-    let ended = place.run(["restore", "--dest=store", "--target=./store/"]);
-    ended.assert_one_line(2, &["--target=./store/", "the store itself"]);
+    for target in [
+        "--target=./store/",
+        "--target=store/new",
+        "--target=real/../store/no/where",
+    ] {
+        let ended = place.run(["restore", "--dest=store", target]);
+        ended.assert_one_line(2, &[target, "is in the store"]);
+    }
     // What the user names may be a link to a directory.
     symlink("real", place.join("link")).expect("a link is made");
     place.succeed(["restore", "--dest=store", "--target=link"]);

@@ -206,7 +206,7 @@ fn patience_ends_with_the_exit_code_of_a_lock_that_is_held() {
     ended.assert_one_line(4, &["is in use by process"]);
     for wrong in ["--wait=10", "--wait=soon", "--wait=1mo"] {
         let ended = place.run(["backup", "--dest=store", wrong, "tree"]);
-        ended.assert_one_line(2, &[wrong, "such as 10m"]);
+        ended.assert_one_line(2, &[wrong, "such as 10min"]);
     }
     held.kill();
 }
