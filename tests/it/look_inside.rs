@@ -1,4 +1,6 @@
-//! `list`, `ls` and `cat`: what they print, how they end, and what they say of what is not there.
+//! `list`, `ls` and [`cat`]: what they print, how they end, and what they say of what is not there.
+
+mod cat;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +12,6 @@ use std::process::{Child, Stdio};
 use serde_json::Value;
 
 use crate::harness::{Ended, Place, is_root};
-use crate::made_store::{DATA, MadeStore, Member, file_lines};
 
 fn backed_up(script: &str) -> Place {
     let place = Place::new();
@@ -233,49 +234,6 @@ fn the_long_listing_agrees_with_stat() {
 }
 
 #[test]
-fn cat_prints_exactly_the_contents() {
-    let place = backed_up("mkdir tree; head -c 2500000 /dev/urandom > tree/big; touch tree/empty; ln -s big tree/link
-        truncate -s 3M tree/sparse; printf island | dd of=tree/sparse bs=1 seek=1500000 conv=notrunc status=none
-        printf 'no line feed' > tree/text; ln tree/text tree/linked");
-    for name in [
-        "tree/big",
-        "tree/empty",
-        "/tree/sparse",
-        "tree/text",
-        "tree/linked",
-    ] {
-        let mut command = place.command(["cat", "--dest=store", name]);
-        let output = command.output().expect("pileus starts");
-        assert_eq!(
-            (output.status.code(), output.stderr),
-            (Some(0), Vec::new()),
-            "{name}"
-        );
-        place.write("printed", output.stdout);
-        place.sh(&format!("cmp printed {}", name.trim_start_matches('/')));
-    }
-    for (path, code, part) in [
-        ("tree/nope", 1, "tree/nope is not in snapshot first-"),
-        ("tree", 1, "tree is not a regular file"),
-        ("tree", 1, "but a directory: pileus ls shows"),
-        ("tree/link", 1, "tree/link is not a regular file"),
-        ("tree/link", 1, "but a symbolic link to "),
-        ("tree/big/below", 1, "tree/big/below is not in snapshot"),
-        ("../tree/big", 2, "\"..\""),
-    ] {
-        let ended = place.survive(["cat", "--dest=store", path]);
-        ended.assert_one_line(code, &[part]);
-        assert_eq!(ended.stdout, "", "{path}");
-    }
-    place
-        .run(["cat", "--dest=store"])
-        .assert_one_line(2, &["PATH"]);
-    place
-        .run(["cat", "--dest=store", "--json", "tree/text"])
-        .assert_one_line(2, &["--json"]);
-}
-
-#[test]
 fn whoever_has_seen_enough_may_close_the_pipe() {
     let place = backed_up(
         "mkdir tree; cd tree; head -c 3000000 /dev/zero > big; seq 3000 | sed s/^/a-name-of-some-length-/ | xargs touch",
@@ -386,30 +344,6 @@ fn a_store_that_may_not_be_read_is_told_by_name() {
     let ended = Ended::of(&mut place.command_as_other(["list", "--dest=store"]));
     ended.assert_one_line(1, &["store", "Permission denied"]);
     fs::set_permissions(place.join("store"), fs::Permissions::from_mode(0o700)).expect("is opened");
-}
-
-#[test]
-fn cat_of_a_damaged_file_ends_with_code_1() {
-    let place = Place::new();
-    let mut store = MadeStore::new();
-    let object = store.object("not what was stored");
-    store.entry(
-        "damaged",
-        "f",
-        &file_lines(&object, "what has been stored"[1..].as_ref()),
-    );
-    store.file("good", "contents");
-    store.entry("lost", "f", &file_lines(&format!("{DATA}/0000ffff"), "x"));
-    store.member(DATA, Member::new("some/other/member", "x"));
-    store.write(place.path());
-    let ended = place.survive(["cat", "--dest=.", "damaged"]);
-    ended.assert_one_line(1, &["damaged", "checksum"]);
-    let ended = place.survive(["cat", "--dest=.", "lost"]);
-    ended.assert_one_line(1, &["lost", "0000ffff"]);
-    assert_eq!(
-        place.succeed(["cat", "--dest=.", "good"]).stdout,
-        "contents"
-    );
 }
 
 /// What is printed is meant to be typed: the command in the advice has to find the file, whatever it is called.
