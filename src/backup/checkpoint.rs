@@ -18,6 +18,7 @@ use crate::format::snapshot_name::SnapshotName;
 use crate::format::sums::{self, FileSum};
 use crate::local::database::Database;
 use crate::local::stat_cache::FinishedCache;
+use crate::wording;
 
 /// From so many entries on, it is told if most are gone.
 const MANY_GONE: u64 = 100;
@@ -136,13 +137,10 @@ impl Run<'_> {
         if shares || !self.log.knows_last() || !self.log.lacks_old()? {
             return Ok(());
         }
-        let series = match self.options.scheme.as_str() {
-            "" => "without a scheme".to_owned(),
-            scheme => format!("of scheme {scheme}"),
-        };
+        let series = wording::of_scheme(Some(&self.options.scheme));
         self.outside.monitor.warn(&format!(
-            "no path of this snapshot is in the last one {series}: other PATHs need a --scheme of their own, since prune takes all \
-             snapshots {series} for one series"
+            "no path of this snapshot is in the last one{series}: other PATHs need a --scheme of their own, since prune takes all \
+             snapshots{series} for one series"
         ));
         Ok(())
     }

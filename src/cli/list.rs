@@ -59,10 +59,7 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
         "seconds": begun.elapsed().as_secs_f64(),
     }));
     if names.is_empty() {
-        let of_scheme = arguments
-            .scheme
-            .as_ref()
-            .map_or(String::new(), |s| format!(" of scheme {s}"));
+        let of_scheme = wording::of_scheme(arguments.scheme.as_deref());
         let there: BTreeSet<_> = catalog.snapshots().map(SnapshotName::scheme).collect();
         let there: Vec<_> = there.into_iter().filter(|name| !name.is_empty()).collect();
         let others = if arguments.scheme.is_none() || there.is_empty() {

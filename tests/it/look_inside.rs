@@ -129,6 +129,26 @@ fn list_has_a_row_for_each_snapshot_with_what_it_holds() {
 }
 
 #[test]
+fn a_series_without_a_name_is_told_of_in_words() {
+    let place = backed_up("mkdir tree; echo a > tree/a");
+    for (words, code) in [
+        (&["list"][..], 0),
+        (&["stats"], 0),
+        (&["ls"], 1),
+        (&["verify"], 1),
+        (&["rebuild", "--localdb=new"], 1),
+    ] {
+        let ended = place.run([words, &["--dest=store", "--scheme="]].concat());
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        let told = [ended.stdout, ended.stderr].concat();
+        assert!(
+            told.contains(" without a scheme in store"),
+            "{words:?}: {told}"
+        );
+    }
+}
+
+#[test]
 fn list_says_which_backups_had_problems() {
     let place = backed_up("mkdir tree; echo a > tree/a; printf 'tree\nnowhere\nnothing\n' > list");
     let ended = place.run([
