@@ -46,8 +46,8 @@ fn the_last_snapshot_without_problems_does_not_go_without_a_word() {
         &["--keep-last=2", "--dry-run", &format!("--pin={}", names[1])],
     );
     assert_eq!((pinned.code, pinned.stderr.as_str()), (Some(0), ""));
-    let named = prune(&place, &[&format!("--remove={}", names[1])]);
-    assert_eq!((named.code, named.stderr.as_str()), (Some(0), ""));
+    let by_name = prune(&place, &[&format!("--remove={}", names[1])]);
+    assert_eq!((by_name.code, by_name.stderr.as_str()), (Some(0), ""));
     let done = prune(&place, &["--keep-last=1"]);
     let warning = warning
         .replace("keeps", "would have kept")
