@@ -148,6 +148,34 @@ fn a_series_without_a_name_is_told_of_in_words() {
     }
 }
 
+/// A terminal that does not say how wide it is has 80 columns.
+#[test]
+fn list_fits_a_terminal_by_leaving_out_the_time_that_the_names_have() {
+    let on_terminal = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
+    let place = backed_up("mkdir tree; echo a > tree/a");
+    let list = |place: &Place| {
+        let wrapper = ["python3", "-c", on_terminal];
+        Ended::of(&mut place.command_under(&wrapper, ["list", "--dest=store"])).stdout
+    };
+    let all = place.succeed(["list", "--dest=store"]).stdout;
+    assert_eq!(list(&place).replace('\r', ""), all);
+    place.succeed([
+        "backup",
+        "--dest=store",
+        "--localdb=.",
+        "--scheme=machine.of.some.example",
+        "tree",
+    ]);
+    let table = list(&place);
+    assert!(!table.contains("TIME"), "{table}");
+    let widest = table.lines().map(str::len).max();
+    assert!(widest.is_some_and(|widest| widest <= 80), "{table}");
+    assert_eq!(table.lines().count(), 3, "{table}");
+    // What a script reads has all columns.
+    let all = place.succeed(["list", "--dest=store"]).stdout;
+    assert!(all.contains("TIME (UTC)"), "{all}");
+}
+
 #[test]
 fn list_says_which_backups_had_problems() {
     let place = backed_up("mkdir tree; echo a > tree/a; printf 'tree\nnowhere\nnothing\n' > list");
