@@ -21,10 +21,14 @@ import bz2, contextlib, functools, gzip, hashlib, lzma, os, re, shutil, stat, su
 from urllib.parse import unquote_to_bytes
 
 def output_of(*command):
-    return lambda path, mode: subprocess.Popen(command + (path,), stdout=subprocess.PIPE).stdout
+    def start(path, mode):
+        if not shutil.which(command[0]):
+            raise ValueError("the program %s is not installed" % command[0])
+        return subprocess.Popen(command + (path,), stdout=subprocess.PIPE).stdout
+    return start
 
 OPENERS = {b"": open, b".bz2": bz2.open, b".gz": gzip.open, b".xz": lzma.open,
-           b".zst": output_of("zstd", "-dcq"), b".gpg": output_of("gpg", "--quiet", "--decrypt")}
+           b".zst": output_of("zstd", "-dcqq"), b".gpg": output_of("gpg", "--quiet", "--decrypt")}
 SPECIAL_FILES = {b"p": stat.S_IFIFO, b"s": stat.S_IFSOCK, b"c": stat.S_IFCHR, b"b": stat.S_IFBLK}
 DESCRIPTOR_NAME = re.compile(rb"snapshot-((?:.+-)?\d{8}T\d{6}(?:\.checkpoint)?)\.(?:lbs|cumulus)")
 SEGMENT_NAME = re.compile(rb"([-0-9a-f]{36})\.tar(?:\.\w+)*")
@@ -33,18 +37,28 @@ REFERENCE = re.compile(rb"(?:zero|(?P<segment>[-0-9a-f]{36})/(?P<sequence>[0-9a-
                        rb"(?:\[(?:(?P<exact>=)|(?P<start>\d+)\+)?(?P<length>\d+)\])?")
 descriptors, segments, checked, problems = {}, {}, set(), []
 
+def words(error):
+    if isinstance(error, FileExistsError):
+        return "exists already"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "there is no %r in it" % error.args if type(error) is KeyError else str(error) or type(error).__name__
+
 @contextlib.contextmanager
-def going_on(where):
-    """Whatever fails inside is a problem, but not the end."""
+def going_on(where, what="", later=None):
+    """Whatever fails inside is a problem, but not the end. It is told at once, or put into the list `later`."""
     try:
         yield
     except Exception as error:
-        problems.append(where)
-        kind = "" if type(error) is ValueError else type(error).__name__ + ": "
-        print("restore.py: %r: %s%s" % (os.fsdecode(where), kind, error), file=sys.stderr)
+        if later is None:
+            problems.append(where)
+            print("restore.py: %s: %s" % (repr(os.fsdecode(where))[1:-1], what + words(error)), file=sys.stderr)
+        else:
+            later.append(words(error))
 
 def find_root(store, wanted):
     """Finds all segments, and the reference to the metadata log of the snapshot that is wanted, or of the newest."""
+    os.listdir(store)  # fails if it may not be read, which os.walk passes over
     for directory, _, names in os.walk(store):  # Cumulus 0.11 has its files one level down
         for name in sorted(names):  # of uuid.tar and uuid.tar.bz2 the first is taken
             path = os.path.join(directory, name)
@@ -53,24 +67,29 @@ def find_root(store, wanted):
                     found.setdefault(pattern.fullmatch(name)[1], path)
     by_age = lambda name: (not name.endswith(b".checkpoint"), name.partition(b".checkpoint")[0][-15:], name)
     names = sorted(descriptors, key=by_age)  # 15 bytes are the time; an unfinished snapshot is taken if there is no other
-    if not names or wanted and wanted not in names:
-        raise ValueError("no such snapshot; there are: %s" % b" ".join(names).decode())
-    lines = open(descriptors[wanted or names[-1]], "rb").read().splitlines()
+    if not names:
+        raise ValueError("there is no snapshot in it")
+    if wanted and wanted not in names:
+        raise ValueError("there is no snapshot %s; there are: %s" % (os.fsdecode(wanted), os.fsdecode(b" ".join(names))))
+    descriptor_file = descriptors[wanted or names[-1]]
+    if not os.access(descriptor_file, os.R_OK):
+        raise ValueError("%s may not be read" % os.fsdecode(descriptor_file))
+    lines = open(descriptor_file, "rb").read().splitlines()
     if lines[:1] == [b"-----BEGIN PGP SIGNED MESSAGE-----"]:
         lines = lines[lines.index(b"") + 1:lines.index(b"-----BEGIN PGP SIGNATURE-----")]
     descriptor = next(stanzas(lines + [b""]), {})
     version = re.fullmatch(rb"(?:LBS|Cumulus) Snapshot v(\d+)\.(\d+)", descriptor.get(b"Format", b""))
     if not version or tuple(map(int, version.groups())) > (0, 11):
-        raise ValueError("not a snapshot of a version up to v0.11: %r" % descriptor.get(b"Format"))
+        raise ValueError("%s is damaged, or of a version above v0.11" % os.fsdecode(descriptor_file))
     return descriptor[b"Root"]
 
 @functools.lru_cache(maxsize=32)
 def unpack(path):
-    """The objects of a segment in a temporary file, and where in it they are: name to (offset, size)."""
-    file, objects, extension = tempfile.TemporaryFile(), {}, path.rpartition(b".tar")[2]
-    with going_on(path):  # if it is damaged, the objects before the damage are good
+    """The objects of a segment in a temporary file, and where in it they are: name to (offset, size). Last, what is wrong with it."""
+    file, objects, wrong, extension = tempfile.TemporaryFile(), {}, [], path.rpartition(b".tar")[2]
+    with going_on(path, later=wrong):  # if it is damaged, the objects before the damage are good
         if extension not in OPENERS:
-            raise ValueError("what ends with %r is to be unpacked by hand, to a file beside it that ends with .tar" % os.fsdecode(extension))
+            raise ValueError("it is to be unpacked by hand, to a file beside it that ends with .tar")
         with OPENERS[extension](path, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             for member in filter(tarfile.TarInfo.isreg, tar):
                 if member.issparse() or not 0 <= member.size <= 1 << 24:
@@ -78,17 +97,19 @@ def unpack(path):
                 offset = file.tell()
                 shutil.copyfileobj(tar.extractfile(member), file)
                 objects.setdefault(os.fsencode(member.name), (offset, member.size))
-    return file, objects
+    return file, objects, wrong
 
 def read(text):
     """The bytes that a reference refers to. Not for zero[n], which may be longer than memory."""
     reference = REFERENCE.fullmatch(text.strip())
     if not reference or not reference["segment"]:
         raise ValueError("not a reference to an object: %r" % text[:120])
-    name = reference["segment"] + b"/" + reference["sequence"]
-    file, objects = unpack(segments[reference["segment"]]) if reference["segment"] in segments else (None, {})
+    segment, name = reference["segment"], reference["segment"] + b"/" + reference["sequence"]
+    if segment not in segments:
+        raise ValueError("segment %s is missing from the store" % segment.decode())
+    file, objects, wrong = unpack(segments[segment])
     if name not in objects:
-        raise ValueError("object %s is not in the store" % name.decode())
+        raise ValueError("object %s %s" % (name.decode(), "cannot be unpacked: " + wrong[0] if wrong else "is not in its segment"))
     offset, size = objects[name]
     start = int(reference["start"] or 0)
     end = start + int(reference["length"] or size)
@@ -96,28 +117,28 @@ def read(text):
         raise ValueError("object %s has %d bytes, which does not fit the reference" % (name.decode(), size))
     if reference["checksum"] and (name, reference["checksum"]) not in checked:  # once, however many parts of it are read
         file.seek(offset)
-        check([file.read(size)], reference["checksum"])
+        check("object %s is" % name.decode(), [file.read(size)], reference["checksum"])
         checked.add((name, reference["checksum"]))
     file.seek(offset + start)
     return file.read(end - start)
 
-def check(chunks, wanted):
+def check(what, chunks, wanted):
     algorithm, checksum = wanted.decode().split("=")
     digest = hashlib.new(algorithm)
     for chunk in chunks:
         digest.update(chunk)
     if digest.hexdigest() != checksum:
-        raise ValueError("wrong checksum: %s, not %s" % (digest.hexdigest(), checksum))
+        raise ValueError("%s damaged: checksum %s=%s, wanted %s" % (what, algorithm, digest.hexdigest(), wanted.decode()))
 
-def parts(text, separator, depth):
+def parts(text, separator, depth, later=None):
     """The parts of a text, and in place of each `@reference` those of the text that it stands for, if that is there."""
     for part in text.split(separator):
         if part.startswith(b"@"):
             yield b""  # a stanza never goes on in another text
-            with going_on(part):
+            with going_on(part[1:46], "part of the metadata log is lost: ", later):
                 if depth == 0:
                     raise ValueError("nested too deep")
-                yield from parts(read(part[1:]), separator, depth - 1)
+                yield from parts(read(part[1:]), separator, depth - 1, later)
         else:
             yield part
     yield b""
@@ -176,23 +197,25 @@ def make(target, path, entry, first_links):
 
 def make_file(name, path, entry):
     """Writes a file, then reads it to check it. Null bytes and lost blocks are left out: they become holes."""
-    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor, lost = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), []
     try:
         with open(descriptor, "w+b") as file:
-            for reference in filter(None, parts(entry[b"data"], None, 3)):
-                with going_on(path):
+            for reference in filter(None, parts(entry[b"data"], None, 3, lost)):
+                with going_on(path, later=lost):
                     if not reference.startswith(b"zero"):
                         file.write(read(reference))
                         continue
                 file.seek(int(REFERENCE.fullmatch(reference)["length"] or 0), os.SEEK_CUR)
             file.truncate()  # makes the hole at the end, if there is one
+            if lost:
+                raise ValueError(lost[0])
             file.seek(0)
-            check(iter(lambda: file.read(1 << 20), b""), entry[b"checksum"])
-    except Exception:
+            check("its contents are", iter(lambda: file.read(1 << 20), b""), entry[b"checksum"])
+    except Exception as error:
         with contextlib.suppress(OSError):
             os.link(name, name + b".damaged")
         os.unlink(name)
-        raise
+        raise ValueError("%s; what could be restored is in %r" % (words(error), os.fsdecode(name + b".damaged")))
 
 def set_attributes(name, path, entry):
     """Owner first, since a new owner takes away capabilities and set-id bits; then extended attributes, since a mode
@@ -212,20 +235,25 @@ def set_attributes(name, path, entry):
     os.utime(name, ns=(nanoseconds, nanoseconds), follow_symlinks=False)
 
 def main(store, target_path, wanted=None):
-    restored, first_links = [], {}  # paths, with the entries of directories; the first path of each set of links
-    if not os.path.isdir(store):
-        sys.exit("%s is no directory, so it is no store" % os.fsdecode(store))
+    restored, first_links, blocked = [], {}, ()  # paths, with the entries of directories; the first path of each set of links
     with going_on(store):
-        root = find_root(os.path.abspath(store), wanted)
-        os.makedirs(target_path, exist_ok=True)
-        target = os.open(target_path, os.O_RDONLY | os.O_DIRECTORY)
+        root, target = find_root(os.path.abspath(store), wanted), None
+        with going_on(target_path):
+            with contextlib.suppress(FileExistsError):
+                os.makedirs(target_path)
+            target = os.open(target_path, os.O_RDONLY | os.O_DIRECTORY)
+        if target is None:
+            return 1
         os.umask(0o077)  # nobody else reads a file before it has its owner and mode
         for entry in stanzas(parts(b"@" + root, b"\n", 3)):
             path = unquote_to_bytes(entry.get(b"name", entry.get(b"path", b"")))
-            if path != b".":  # the target itself is left as it is
-                with going_on(path):
+            if path != b"." and not path.startswith(blocked):  # the target itself is left as it is
+                before, is_directory = len(restored), entry.get(b"type") == b"d"
+                with going_on(path, "with all below it, is left out: " if is_directory else ""):
                     make(target, path, entry, first_links)
-                    restored.append((path, entry if entry[b"type"] == b"d" else None))
+                    restored.append((path, entry if is_directory else None))
+                if is_directory and len(restored) == before:
+                    blocked += (path + b"/",)
         # Directories last, since a mode can forbid to make files in them and making files changes their times;
         # the deepest first, since a mode can put what is below out of reach.
         for path, entry in sorted(restored, key=lambda item: -item[0].count(b"/")):
@@ -237,4 +265,7 @@ def main(store, target_path, wanted=None):
     return (3 if restored else 1) if problems else 0
 
 if __name__ == "__main__":
-    sys.exit(main(*map(os.fsencode, sys.argv[1:])) if len(sys.argv) in (3, 4) else __doc__)
+    try:
+        sys.exit(main(*map(os.fsencode, sys.argv[1:])) if len(sys.argv) in (3, 4) else __doc__)
+    except KeyboardInterrupt:
+        sys.exit(130)

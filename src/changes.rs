@@ -112,6 +112,9 @@ pub fn contents(old: &FileContents, new: &FileContents) -> Sameness {
 }
 
 /// Returns what differs, but for the contents of regular files; of different types, nothing else is compared.
+///
+/// The time of a directory of which either side has only a part is that of a change in anything, mostly in what lies beside a source: the
+/// store itself, if it is there, would make every directory above it differ.
 #[must_use]
 pub fn metadata(old: &Entry, new: &Entry, recorded: Recorded) -> Vec<Aspect> {
     if old.kind.letter() != new.kind.letter() {
@@ -125,12 +128,13 @@ pub fn metadata(old: &Entry, new: &Entry, recorded: Recorded) -> Vec<Aspect> {
         | (EntryKind::BlockDevice(old), EntryKind::BlockDevice(new)) => (false, old != new),
         _ => (false, false),
     };
+    let mtime = !(old.partial || new.partial || recorded.same_time(old.mtime, new.mtime));
     let xattrs = recorded == Recorded::Everything && old.xattrs != new.xattrs;
     let differs = [
         (Aspect::Mode, old.mode != new.mode),
         (Aspect::User, !same_owner(&old.user, &new.user)),
         (Aspect::Group, !same_owner(&old.group, &new.group)),
-        (Aspect::Mtime, !recorded.same_time(old.mtime, new.mtime)),
+        (Aspect::Mtime, mtime),
         (Aspect::Xattrs, xattrs),
         (Aspect::Links, old.links != new.links),
         (Aspect::Target, target),

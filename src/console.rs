@@ -10,6 +10,7 @@
 mod progress;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -291,7 +292,7 @@ impl Output {
     fn draw(&mut self, progress: &Progress<'_>, pace: Pace) {
         // Else it would be printed behind the line, when there is more of it.
         self.flush();
-        let room = columns().saturating_sub(NAME.len() + 1);
+        let room = columns(io::stderr()).saturating_sub(NAME.len() + 1);
         let line = progress::line(progress, pace, room);
         drop(write!(io::stderr(), "{ERASE}{NAME}{line}"));
         self.drawn = true;
@@ -326,11 +327,17 @@ fn is_capable_terminal() -> bool {
 /// Returns how wide help may be. A terminal that does not know its own height is one of unknown size to whoever prints it, and then it has
 /// 100 columns: too many for most.
 pub(crate) fn help_columns() -> usize {
-    columns().min(HELP_COLUMNS)
+    columns(io::stderr()).min(HELP_COLUMNS)
 }
 
-fn columns() -> usize {
-    let size = rustix::termios::tcgetwinsize(io::stderr());
+/// Returns how wide a table may be, if it goes to a terminal.
+pub(crate) fn table_columns() -> Option<usize> {
+    let stdout = io::stdout();
+    stdout.is_terminal().then(|| columns(stdout))
+}
+
+fn columns(terminal: impl AsFd) -> usize {
+    let size = rustix::termios::tcgetwinsize(terminal);
     let columns = size.map_or(0, |size| size.ws_col);
     if columns == 0 {
         COLUMNS

@@ -19,6 +19,7 @@
 
 mod execute;
 mod plan;
+mod problems;
 pub mod retention;
 mod survey;
 
@@ -35,6 +36,7 @@ use crate::local::lock::{self, Lock, Patience, Waiting};
 use crate::monitor::{Counter, Monitor};
 use crate::store::dir::{StoreDir, is_there};
 use crate::store::inventory::{Inventory, pin_file};
+use crate::wording::of_scheme;
 
 pub use execute::Removed;
 pub use plan::{Cause, Fate, Plan, PlannedSegment, PlannedSnapshot, Reason};
@@ -154,6 +156,7 @@ impl<'m> Prune<'m> {
                 monitor.problem(snapshot.name.to_string().as_bytes(), reason);
             }
         }
+        warn_of_problems(&plan, options.dry_run, &monitor);
         if let Some(reason) = &plan.stopped {
             monitor.problem(b"segments", reason);
         }
@@ -177,6 +180,17 @@ impl<'m> Prune<'m> {
     #[must_use]
     pub fn problems(&self) -> u64 {
         self.monitor.problems()
+    }
+}
+
+/// Says that nothing stays without problems, and what would have it otherwise.
+fn warn_of_problems(plan: &Plan, dry_run: bool, monitor: &Counter<'_>) {
+    let keeps = if dry_run { "keeps" } else { "would have kept" };
+    for name in &plan.last_without_problems {
+        monitor.warn(&format!(
+            "no snapshot{} is kept whose backup had no problems: the newest such one, {name}, goes (--pin={name} {keeps} it)",
+            of_scheme(Some(name.scheme()))
+        ));
     }
 }
 

@@ -32,6 +32,7 @@ use crate::monitor::{Counter, Monitor};
 use crate::snapshot;
 use crate::store::catalog::Catalog;
 use crate::store::dir::StoreDir;
+use crate::wording::of_scheme;
 
 use logs::Logs;
 use remember::CacheBuilder;
@@ -193,13 +194,9 @@ fn names(catalog: &Catalog, options: &RebuildOptions) -> Result<Vec<SnapshotName
     let wanted = |name: &&SnapshotName| scheme.is_none_or(|scheme| name.scheme() == scheme);
     let names: Vec<_> = catalog.snapshots().filter(wanted).cloned().collect();
     if names.is_empty() {
-        let of_scheme = match scheme {
-            None => String::new(),
-            Some("") => " without a scheme".to_owned(),
-            Some(scheme) => format!(" of scheme {scheme}"),
-        };
         bail!(
-            "there is no snapshot{of_scheme} in {}: nothing to make local state from",
+            "there is no snapshot{} in {}: nothing to make local state from",
+            of_scheme(scheme),
             options.store.display()
         );
     }
@@ -254,11 +251,9 @@ fn latest<'n>(catalog: &Catalog, names: &'n [SnapshotName]) -> HashMap<&'n str, 
 fn put_in_place(caches: Vec<(&str, FinishedCache)>, local: &Path, monitor: &Counter<'_>) {
     for (scheme, cache) in caches {
         if let Err(error) = cache.replace() {
-            let reason = format_args!(
-                "of scheme \"{scheme}\" in {} is not new: {error:#}",
-                local.display()
-            );
-            monitor.problem(b"stat cache", reason);
+            let reason = format_args!("is not new in {}: {error:#}", local.display());
+            let subject = format!("stat cache{}", of_scheme(Some(scheme)));
+            monitor.problem(subject.as_bytes(), reason);
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::format::snapshot_name::SnapshotName;
 use crate::pattern;
 use crate::store::catalog::Catalog;
 use crate::store::command;
-use crate::wording::shell_word;
+use crate::wording::{of_scheme, shell_word};
 
 /// Finds the snapshot that `wanted` means among those of `scheme` (all if none).
 pub fn choose(
@@ -34,9 +34,9 @@ pub fn choose(
         .filter(|name| scheme.is_none_or(|s| name.scheme() == s))
         .collect();
     if candidates.is_empty() {
-        let of_scheme = scheme.map_or(String::new(), |s| format!(" of scheme {s}"));
         bail!(
-            "there is no snapshot{of_scheme} in {}",
+            "there is no snapshot{} in {}",
+            of_scheme(scheme),
             catalog.root().display()
         );
     }
@@ -283,6 +283,12 @@ mod tests {
                 "latest",
                 Some("c"),
                 "there is no snapshot of scheme c",
+            ),
+            (
+                &["a-20261101T000000"],
+                "latest",
+                Some(""),
+                "there is no snapshot without a scheme in",
             ),
             (
                 NAMES,

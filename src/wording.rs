@@ -17,6 +17,16 @@ pub fn count(number: u64, what: &str) -> String {
     }
 }
 
+/// Returns what stands behind "snapshots" where only those of one scheme are meant: nothing if all are. The empty scheme is one, too.
+#[must_use]
+pub fn of_scheme(scheme: Option<&str>) -> String {
+    match scheme {
+        None => String::new(),
+        Some("") => " without a scheme".to_owned(),
+        Some(scheme) => format!(" of scheme {scheme}"),
+    }
+}
+
 /// Returns the line of a summary about problems; none if there are none.
 #[must_use]
 pub fn problems(number: u64) -> Option<String> {

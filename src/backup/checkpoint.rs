@@ -18,6 +18,7 @@ use crate::format::snapshot_name::SnapshotName;
 use crate::format::sums::{self, FileSum};
 use crate::local::database::Database;
 use crate::local::stat_cache::FinishedCache;
+use crate::wording::{self, shell_word};
 
 /// From so many entries on, it is told if most are gone.
 const MANY_GONE: u64 = 100;
@@ -136,13 +137,10 @@ impl Run<'_> {
         if shares || !self.log.knows_last() || !self.log.lacks_old()? {
             return Ok(());
         }
-        let series = match self.options.scheme.as_str() {
-            "" => "without a scheme".to_owned(),
-            scheme => format!("of scheme {scheme}"),
-        };
+        let series = wording::of_scheme(Some(&self.options.scheme));
         self.outside.monitor.warn(&format!(
-            "no path of this snapshot is in the last one {series}: other PATHs need a --scheme of their own, since prune takes all \
-             snapshots {series} for one series"
+            "no path of this snapshot is in the last one{series}: other PATHs need a --scheme of their own, since prune takes all \
+             snapshots{series} for one series"
         ));
         Ok(())
     }
@@ -214,8 +212,15 @@ impl Run<'_> {
     fn remember(&self, snapshot: &SnapshotName, known: Result<()>, cache: Option<FinishedCache>) {
         let (database, monitor) = (self.sink.database(), self.outside.monitor);
         if let Err(error) = known.and_then(|()| database.commit()) {
+            let (store, local) = (&self.options.store, &self.options.local);
+            let local = local
+                .as_ref()
+                .map(|local| format!(" --localdb={}", shell_word(local)));
             let reason = format!(
-                "snapshot {snapshot} is complete, but the local state does not know it: {error:#}"
+                "snapshot {snapshot} is complete, but the local state does not know it: {error:#}; the next run stores again what this one \
+                 added, unless pileus rebuild --dest={}{} comes first",
+                shell_word(store),
+                local.unwrap_or_default()
             );
             monitor.problem(b"localdb.sqlite", reason);
             return;

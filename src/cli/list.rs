@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::arguments::List;
 use super::{Failure, done_with, size};
-use crate::console::Console;
+use crate::console::{Console, table_columns};
 
 /// Prints a line for each snapshot, oldest first. A descriptor that cannot be used is a problem, not the end of the list.
 pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
@@ -25,17 +25,9 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
             .is_none_or(|scheme| name.scheme() == scheme)
     };
     let names: Vec<_> = catalog.snapshots().filter(wanted).collect();
-    let width = names
-        .iter()
-        .map(|name| name.to_string().len())
-        .max()
-        .unwrap_or(0)
-        .max("SNAPSHOT".len());
+    let columns = Columns::of(&names, &catalog);
     if !names.is_empty() && !console.is_json() {
-        console.line(&format!(
-            "{:width$}  {:<16} {:>7} {:>10} {:>10}  NOTES",
-            "SNAPSHOT", "TIME (UTC)", "ENTRIES", "SOURCE", "ADDED"
-        ))?;
+        console.line(&columns.header())?;
     }
     let mut problems = 0;
     for &name in &names {
@@ -44,7 +36,7 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
             Ok(descriptor) if console.is_json() => {
                 console.line(&object(name, &descriptor, pinned).to_string())?;
             }
-            Ok(descriptor) => console.line(&row(name, &descriptor, pinned, width))?,
+            Ok(descriptor) => console.line(&columns.row(name, &descriptor, pinned))?,
             Err(error) => {
                 console.problem(
                     name.to_string().as_bytes(),
@@ -59,10 +51,7 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
         "seconds": begun.elapsed().as_secs_f64(),
     }));
     if names.is_empty() {
-        let of_scheme = arguments
-            .scheme
-            .as_ref()
-            .map_or(String::new(), |s| format!(" of scheme {s}"));
+        let of_scheme = wording::of_scheme(arguments.scheme.as_deref());
         let there: BTreeSet<_> = catalog.snapshots().map(SnapshotName::scheme).collect();
         let there: Vec<_> = there.into_iter().filter(|name| !name.is_empty()).collect();
         let others = if arguments.scheme.is_none() || there.is_empty() {
@@ -78,29 +67,76 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
     Ok(done_with(problems))
 }
 
-/// Snapshots of the older programs do not say what they hold; `-` stands for that.
-fn row(name: &SnapshotName, descriptor: &Descriptor, pinned: bool, width: usize) -> String {
-    let totals = descriptor.totals;
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let time = descriptor.date.strftime("%Y-%m-%d %H:%M").to_string();
-    let entries = or_dash(totals.map(|t| t.entries.to_string()));
-    let source = or_dash(totals.map(|t| size::show(t.source_bytes)));
-    let added = or_dash(totals.map(|t| size::show(t.added_disk_bytes)));
-    let marks = [
-        (name.is_checkpoint(), "checkpoint"),
-        (pinned, "pinned"),
-        (descriptor.signed, "signed"),
-    ];
-    let marks = marks.iter().filter(|(holds, _)| *holds);
-    let mut notes: Vec<_> = marks.map(|(_, mark)| (*mark).to_owned()).collect();
-    let problems = descriptor.problems.filter(|&problems| problems > 0);
-    notes.extend(problems.map(|problems| wording::count(problems, "problem")));
-    let line = format!(
-        "{:width$}  {time:<16} {entries:>7} {source:>10} {added:>10}  {}",
-        name.to_string(),
-        notes.join(", ")
-    );
-    line.trim_end().to_owned()
+/// What the table looks like.
+struct Columns {
+    /// The length of the longest name.
+    name: usize,
+    /// Whether the time has a column: where that would make lines wider than the terminal, names have to say it.
+    time: bool,
+}
+
+impl Columns {
+    fn of(names: &[&SnapshotName], catalog: &Catalog) -> Self {
+        let name = names.iter().map(|name| name.to_string().len()).max();
+        let mut columns = Self {
+            name: name.unwrap_or(0).max("SNAPSHOT".len()),
+            time: true,
+        };
+        if let Some(room) = table_columns() {
+            let fits = |name: &&SnapshotName| {
+                let descriptor = catalog.descriptor(name);
+                descriptor.map_or(true, |descriptor| {
+                    columns
+                        .row(name, &descriptor, catalog.is_pinned(name))
+                        .len()
+                        <= room
+                })
+            };
+            columns.time = columns.header().len() <= room && names.iter().all(fits);
+        }
+        columns
+    }
+
+    fn header(&self) -> String {
+        self.line(
+            "SNAPSHOT",
+            "TIME (UTC)",
+            ["ENTRIES", "SOURCE", "ADDED", "NOTES"],
+        )
+    }
+
+    /// Snapshots of the older programs do not say what they hold; `-` stands for that.
+    fn row(&self, name: &SnapshotName, descriptor: &Descriptor, pinned: bool) -> String {
+        let totals = descriptor.totals;
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let time = descriptor.date.strftime("%Y-%m-%d %H:%M").to_string();
+        let entries = or_dash(totals.map(|t| t.entries.to_string()));
+        let source = or_dash(totals.map(|t| size::show(t.source_bytes)));
+        let added = or_dash(totals.map(|t| size::show(t.added_disk_bytes)));
+        let marks = [
+            (name.is_checkpoint(), "checkpoint"),
+            (pinned, "pinned"),
+            (descriptor.signed, "signed"),
+        ];
+        let marks = marks.iter().filter(|(holds, _)| *holds);
+        let mut notes: Vec<_> = marks.map(|(_, mark)| (*mark).to_owned()).collect();
+        let problems = descriptor.problems.filter(|&problems| problems > 0);
+        notes.extend(problems.map(|problems| wording::count(problems, "problem")));
+        let cells = [&entries, &source, &added, &notes.join(", ")];
+        self.line(&name.to_string(), &time, cells.map(String::as_str))
+    }
+
+    fn line(&self, name: &str, time: &str, cells: [&str; 4]) -> String {
+        let time = if self.time {
+            format!(" {time:<16}")
+        } else {
+            String::new()
+        };
+        let [entries, source, added, notes] = cells;
+        let width = self.name;
+        let line = format!("{name:width$} {time} {entries:>7} {source:>10} {added:>10}  {notes}");
+        line.trim_end().to_owned()
+    }
 }
 
 fn object(name: &SnapshotName, descriptor: &Descriptor, pinned: bool) -> Value {

@@ -1,9 +1,10 @@
 //! Command lines that do not parse: help as it is, a mistake in one line that says what to type instead.
 //!
 //! The parser's own words are taken apart, since they fill a screen. Whoever comes from another program finds the command that does here what
-//! the one that was typed does there; so does, in [`options`], whoever types its options.
+//! the one that was typed does there; so does, in [`options`], whoever types its options. [`order`] answers whoever types options before the command.
 
 mod options;
+mod order;
 
 use std::ffi::OsString;
 
@@ -62,7 +63,14 @@ pub(super) fn answer(error: &clap::Error, expanded: &Expanded) -> u8 {
     }
     let text = error.render().to_string();
     let command = command(&text);
-    let message = elsewhere(error)
+    let message = if command == "pileus" {
+        let typed: Vec<_> = std::env::args_os().collect();
+        order::answer(error, &definition(), &typed)
+    } else {
+        None
+    };
+    let message = message
+        .or_else(|| elsewhere(error))
         .or_else(|| missing(error))
         .or_else(|| misplaced(error, &command))
         .or_else(|| unknown(error, &command))

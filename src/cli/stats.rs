@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::arguments::Stats;
 use super::{Failure, done_with, size};
 use crate::console::Console;
-use pileus::wording::count;
+use pileus::wording::{self, count};
 
 /// Characters of the longest bar of the histogram.
 const BAR: u64 = 40;
@@ -45,7 +45,8 @@ pub(crate) fn run(arguments: &Stats, console: &Console) -> Result<u8, Failure> {
     }
     if report.snapshots == 0 {
         console.tell(&format!(
-            "no snapshots in {}",
+            "no snapshots{} in {}",
+            wording::of_scheme(arguments.stored.scheme.as_deref()),
             arguments.stored.dest.display()
         ));
     }

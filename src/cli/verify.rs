@@ -38,9 +38,9 @@ pub(crate) fn run(arguments: &Verify, console: &Console) -> Result<u8, Failure> 
         )?]
     };
     if snapshots.is_empty() {
-        let of_scheme = scheme.map_or(String::new(), |s| format!(" of scheme {s}"));
         return Err(anyhow!(
-            "there is no snapshot{of_scheme} in {}",
+            "there is no snapshot{} in {}",
+            wording::of_scheme(scheme),
             arguments.stored.dest.display()
         )
         .into());

@@ -80,10 +80,11 @@ impl<'r> Disk<'r> {
         {
             return None;
         }
-        let entry = match entry(path, at, &stat) {
+        let mut entry = match entry(path, at, &stat) {
             Ok(entry) => entry,
             Err(error) => return Some(Err(error)),
         };
+        entry.partial = self.sources.is_above(&entry.path);
         if stat.is_dir()
             && let Err(error) = self.enter(&entry.path, at)
         {

@@ -93,6 +93,11 @@ impl Sources {
         );
     }
 
+    /// Tells whether only some names of a directory are looked at.
+    pub(super) fn is_above(&self, directory: &EntryPath) -> bool {
+        self.above.contains_key(directory)
+    }
+
     /// Tells whether a name in a directory belongs to what the snapshot is about.
     pub(super) fn has(&self, directory: &EntryPath, name: &[u8]) -> bool {
         let names = if directory.is_scan_root() {

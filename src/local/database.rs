@@ -158,7 +158,9 @@ fn explain(error: rusqlite::Error, path: &str) -> anyhow::Error {
             Damaged::new(path, error).into()
         }
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
-            anyhow::anyhow!("local database {path}: the disk is full, or fails ({error})")
+            anyhow::anyhow!(
+                "local database {path}: the disk is full, or fails ({error}): make room there, or see that it is well"
+            )
         }
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => anyhow::anyhow!(
             "local database {path} cannot be written ({error}): see that its directory can be and has room, or name another one with --localdb"

@@ -152,7 +152,7 @@ fn named_now(store: &Path) -> Result<HashSet<SegmentId>> {
     let (inventory, catalog) = (Inventory::take(store)?, Catalog::open(store)?);
     let mut named = HashSet::new();
     for (name, files) in &inventory.snapshots {
-        let segments = survey::segments(&catalog, name, files);
+        let segments = survey::read(&catalog, name, files).map(|(segments, _)| segments);
         named.extend(segments.with_context(|| format!("snapshot {name}"))?);
     }
     Ok(named)

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use super::PruneOptions;
+use super::problems::last_without_problems;
 use super::retention::{Keeper, keepers};
 use super::survey::{Places, Survey, Surveyed};
 use crate::format::object_ref::SegmentId;
@@ -26,6 +27,8 @@ pub struct Plan {
     pub waiting: Vec<StoredFile>,
     /// Why no segment goes.
     pub stopped: Option<String>,
+    /// Of each scheme that keeps no snapshot whose backup had no problems, the newest such one that goes.
+    pub last_without_problems: Vec<SnapshotName>,
 }
 
 /// A snapshot and what becomes of it.
@@ -144,6 +147,7 @@ impl Plan {
         if options.asks_nothing() {
             return Ok(plan);
         }
+        plan.last_without_problems = last_without_problems(survey, &plan.snapshots);
         plan.choose_leftovers(options, survey, now);
         plan.choose_segments(options, survey, now);
         plan.stop_if_unsafe(survey, locked);

@@ -36,6 +36,8 @@ pub(super) struct Surveyed {
     pub(super) doubt: Option<String>,
     /// Why it is not known which segments it needs.
     pub(super) unreadable: Option<String>,
+    /// How many problems its backup had, where that is known.
+    pub(super) problems: Option<u64>,
     /// Its place in the order in which local state published.
     pub(super) published: Option<usize>,
 }
@@ -61,10 +63,12 @@ impl Survey {
                 name: name.clone(),
                 doubt: None,
                 unreadable: None,
+                problems: None,
                 published: places.get(name).copied(),
             };
-            match segments(&catalog, name, files) {
-                Ok(segments) => {
+            match read(&catalog, name, files) {
+                Ok((segments, problems)) => {
+                    snapshot.problems = problems;
                     let missing = segments
                         .iter()
                         .find(|id| !inventory.segments.contains_key(id));
@@ -109,13 +113,13 @@ fn is_closed(error: &anyhow::Error) -> bool {
     causes.any(|cause: &io::Error| cause.kind() == io::ErrorKind::PermissionDenied)
 }
 
-/// Reads which segments a snapshot needs, from all descriptors that it has.
-pub(super) fn segments(
+/// Reads which segments a snapshot needs, from all descriptors that it has, and how many problems its backup had.
+pub(super) fn read(
     catalog: &Catalog,
     name: &SnapshotName,
     files: &SnapshotFiles,
-) -> Result<Vec<SegmentId>> {
-    let mut segments = Vec::new();
+) -> Result<(Vec<SegmentId>, Option<u64>)> {
+    let (mut segments, mut problems) = (Vec::new(), None);
     for file in &files.descriptors {
         let text = catalog.read_file(&file.path)?;
         let cannot = || format!("cannot use {}", file.path.display());
@@ -130,8 +134,9 @@ pub(super) fn segments(
         );
         ensure_whole(catalog, name, &descriptor).with_context(cannot)?;
         segments.extend(descriptor.segments);
+        problems = problems.max(descriptor.problems);
     }
-    Ok(segments)
+    Ok((segments, problems))
 }
 
 /// Refuses a descriptor whose own sums file names more than it lists: it lost its end, which may have been cut off between two lines.

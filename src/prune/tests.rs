@@ -205,7 +205,7 @@ impl Place {
             Catalog::open(self.dir.path()).expect("lists"),
         );
         for (name, files) in &inventory.snapshots {
-            for segment in survey::segments(&catalog, name, files).expect("is read") {
+            for segment in survey::read(&catalog, name, files).expect("is read").0 {
                 assert!(
                     inventory.segments.contains_key(&segment),
                     "{name} lost {segment}"

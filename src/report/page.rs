@@ -24,7 +24,9 @@ pub(super) fn render(facts: &Facts<'_>) -> String {
         .raw("</style>\n</head>\n<body>\n<header>\n<h1>Backups in <span class=\"name\">");
     html.bytes(store).raw("</span></h1>\n<p class=\"muted\">");
     let scheme = facts.options.scheme.as_ref();
-    if let Some(scheme) = scheme {
+    if scheme.is_some_and(String::is_empty) {
+        html.raw("Only snapshots without a scheme. ");
+    } else if let Some(scheme) = scheme {
         html.raw("Only snapshots of scheme <span class=\"name\">")
             .text(scheme)
             .raw("</span>. ");

@@ -105,6 +105,32 @@ fn a_disk_without_room_for_local_state_does_not_fail_a_snapshot_that_exists() {
     assert_eq!(ended.stdout, code, "{ended:?}");
 }
 
+/// How much room is too little shows only when it is tried; each run that has published and could not tell its local state gives advice.
+#[test]
+fn what_is_said_where_local_state_has_no_room_lets_the_next_run_store_nothing_again() {
+    let place = Place::new();
+    place.sh("mkdir src; head -c 3000000 /dev/urandom >src/a; for i in $(seq 300); do head -c 4000 /dev/urandom >src/$i; done");
+    let ended = on_a_small_disk(
+        &place,
+        "for room in 60 80 100 120 140 160 180; do
+            rm -rf full/* store; head -c $(((1024 - room) * 1024)) /dev/zero >full/ballast
+            pileus backup --dest=store --localdb=full src 2>told; [ $? = 3 ] || continue
+            advice=$(sed -n 's/.*make room there.* unless \\(pileus rebuild .*\\) comes first/\\1/p' told)
+            [ \"$advice\" ] || continue
+            rm full/ballast; eval \"$advice\"; before=$(ls store | grep -c tar)
+            pileus backup --dest=store --localdb=full src; code=$?
+            pileus verify --dest=store --level=files && echo $code $(($(ls store | grep -c tar) - before))
+        done",
+    );
+    let runs: Vec<_> = ended.stdout.lines().collect();
+    assert_eq!(ended.stderr, "", "{ended:?}");
+    // A segment of metadata.
+    assert!(
+        !runs.is_empty() && runs.iter().all(|run| *run == "0 1"),
+        "{ended:?}"
+    );
+}
+
 #[test]
 fn a_restore_onto_a_full_disk_tells_of_it_once_and_the_next_one_brings_the_rest() {
     let place = Place::new();

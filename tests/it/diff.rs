@@ -1,5 +1,6 @@
 //! `diff`: snapshot to snapshot and snapshot to disk, against what was done to the trees.
 
+mod above;
 mod root;
 
 use serde_json::Value;

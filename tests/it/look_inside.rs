@@ -1,4 +1,6 @@
-//! `list`, `ls` and `cat`: what they print, how they end, and what they say of what is not there.
+//! `list`, `ls` and [`cat`]: what they print, how they end, and what they say of what is not there.
+
+mod cat;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +12,6 @@ use std::process::{Child, Stdio};
 use serde_json::Value;
 
 use crate::harness::{Ended, Place, is_root};
-use crate::made_store::{DATA, MadeStore, Member, file_lines};
 
 fn backed_up(script: &str) -> Place {
     let place = Place::new();
@@ -128,6 +129,54 @@ fn list_has_a_row_for_each_snapshot_with_what_it_holds() {
 }
 
 #[test]
+fn a_series_without_a_name_is_told_of_in_words() {
+    let place = backed_up("mkdir tree; echo a > tree/a");
+    for (words, code) in [
+        (&["list"][..], 0),
+        (&["stats"], 0),
+        (&["ls"], 1),
+        (&["verify"], 1),
+        (&["rebuild", "--localdb=new"], 1),
+    ] {
+        let ended = place.run([words, &["--dest=store", "--scheme="]].concat());
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        let told = [ended.stdout, ended.stderr].concat();
+        assert!(
+            told.contains(" without a scheme in store"),
+            "{words:?}: {told}"
+        );
+    }
+}
+
+/// A terminal that does not say how wide it is has 80 columns.
+#[test]
+fn list_fits_a_terminal_by_leaving_out_the_time_that_the_names_have() {
+    let on_terminal = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
+    let place = backed_up("mkdir tree; echo a > tree/a");
+    let list = |place: &Place| {
+        let wrapper = ["python3", "-c", on_terminal];
+        Ended::of(&mut place.command_under(&wrapper, ["list", "--dest=store"])).stdout
+    };
+    let all = place.succeed(["list", "--dest=store"]).stdout;
+    assert_eq!(list(&place).replace('\r', ""), all);
+    place.succeed([
+        "backup",
+        "--dest=store",
+        "--localdb=.",
+        "--scheme=machine.of.some.example",
+        "tree",
+    ]);
+    let table = list(&place);
+    assert!(!table.contains("TIME"), "{table}");
+    let widest = table.lines().map(str::len).max();
+    assert!(widest.is_some_and(|widest| widest <= 80), "{table}");
+    assert_eq!(table.lines().count(), 3, "{table}");
+    // What a script reads has all columns.
+    let all = place.succeed(["list", "--dest=store"]).stdout;
+    assert!(all.contains("TIME (UTC)"), "{all}");
+}
+
+#[test]
 fn list_says_which_backups_had_problems() {
     let place = backed_up("mkdir tree; echo a > tree/a; printf 'tree\nnowhere\nnothing\n' > list");
     let ended = place.run([
@@ -230,49 +279,6 @@ fn the_long_listing_agrees_with_stat() {
             "{listed}"
         );
     }
-}
-
-#[test]
-fn cat_prints_exactly_the_contents() {
-    let place = backed_up("mkdir tree; head -c 2500000 /dev/urandom > tree/big; touch tree/empty; ln -s big tree/link
-        truncate -s 3M tree/sparse; printf island | dd of=tree/sparse bs=1 seek=1500000 conv=notrunc status=none
-        printf 'no line feed' > tree/text; ln tree/text tree/linked");
-    for name in [
-        "tree/big",
-        "tree/empty",
-        "/tree/sparse",
-        "tree/text",
-        "tree/linked",
-    ] {
-        let mut command = place.command(["cat", "--dest=store", name]);
-        let output = command.output().expect("pileus starts");
-        assert_eq!(
-            (output.status.code(), output.stderr),
-            (Some(0), Vec::new()),
-            "{name}"
-        );
-        place.write("printed", output.stdout);
-        place.sh(&format!("cmp printed {}", name.trim_start_matches('/')));
-    }
-    for (path, code, part) in [
-        ("tree/nope", 1, "tree/nope is not in snapshot first-"),
-        ("tree", 1, "tree is not a regular file"),
-        ("tree", 1, "but a directory: pileus ls shows"),
-        ("tree/link", 1, "tree/link is not a regular file"),
-        ("tree/link", 1, "but a symbolic link to "),
-        ("tree/big/below", 1, "tree/big/below is not in snapshot"),
-        ("../tree/big", 2, "\"..\""),
-    ] {
-        let ended = place.survive(["cat", "--dest=store", path]);
-        ended.assert_one_line(code, &[part]);
-        assert_eq!(ended.stdout, "", "{path}");
-    }
-    place
-        .run(["cat", "--dest=store"])
-        .assert_one_line(2, &["PATH"]);
-    place
-        .run(["cat", "--dest=store", "--json", "tree/text"])
-        .assert_one_line(2, &["--json"]);
 }
 
 #[test]
@@ -386,30 +392,6 @@ fn a_store_that_may_not_be_read_is_told_by_name() {
     let ended = Ended::of(&mut place.command_as_other(["list", "--dest=store"]));
     ended.assert_one_line(1, &["store", "Permission denied"]);
     fs::set_permissions(place.join("store"), fs::Permissions::from_mode(0o700)).expect("is opened");
-}
-
-#[test]
-fn cat_of_a_damaged_file_ends_with_code_1() {
-    let place = Place::new();
-    let mut store = MadeStore::new();
-    let object = store.object("not what was stored");
-    store.entry(
-        "damaged",
-        "f",
-        &file_lines(&object, "what has been stored"[1..].as_ref()),
-    );
-    store.file("good", "contents");
-    store.entry("lost", "f", &file_lines(&format!("{DATA}/0000ffff"), "x"));
-    store.member(DATA, Member::new("some/other/member", "x"));
-    store.write(place.path());
-    let ended = place.survive(["cat", "--dest=.", "damaged"]);
-    ended.assert_one_line(1, &["damaged", "checksum"]);
-    let ended = place.survive(["cat", "--dest=.", "lost"]);
-    ended.assert_one_line(1, &["lost", "0000ffff"]);
-    assert_eq!(
-        place.succeed(["cat", "--dest=.", "good"]).stdout,
-        "contents"
-    );
 }
 
 /// What is printed is meant to be typed: the command in the advice has to find the file, whatever it is called.

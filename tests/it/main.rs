@@ -48,6 +48,7 @@ mod report;
 mod restore_selection;
 mod restore_target;
 mod round_trip;
+mod script;
 mod shell;
 mod signatures;
 mod skipping;

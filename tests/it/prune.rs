@@ -2,6 +2,7 @@
 
 mod machines;
 mod nights;
+mod problems;
 mod sequences;
 mod surroundings;
 mod world;

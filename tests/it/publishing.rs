@@ -166,7 +166,12 @@ sqlite3.connect('state/localdb.sqlite').executescript(sys.argv[1])";
     );
     place.run(backup).assert_one_line(
         3,
-        &["localdb.sqlite: snapshot ", "is complete, but", "refused"],
+        &[
+            "localdb.sqlite: snapshot ",
+            "is complete, but",
+            "refused",
+            "stores again what this one added, unless pileus rebuild --dest=store --localdb=state comes first",
+        ],
     );
     assert_eq!(place.names_ending("store", ".lbs").len(), 2);
     place.succeed(["verify", "--dest=store", "--level=files"]);

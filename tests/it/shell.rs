@@ -130,6 +130,36 @@ fn an_option_of_another_program_leads_to_what_does_it_here() {
 }
 
 #[test]
+fn options_before_the_command_are_answered_with_the_line_to_type() {
+    let place = Place::new();
+    for (words, line) in [
+        (&["--dest=x", "list"][..], "list --dest=x"),
+        (&["--dest", "x", "list"], "list --dest x"),
+        (&["--store=x", "list"], "list --store=x"),
+        (
+            &["-q", "--dest=my store", "ls", "-l", "a"],
+            "ls -q --dest='my store' -l a",
+        ),
+        (&["-l", "ls", "--dest=x"], "ls -l --dest=x"),
+        (
+            &["--exclude=*.o", "backup", "--dest=x", "it's"],
+            r"backup --exclude='*.o' --dest=x 'it'\''s'",
+        ),
+        (&["--dest=x"], "COMMAND --dest=x"),
+    ] {
+        let ended = place.run(words);
+        let wanted = format!(
+            "pileus: options stand behind the command: pileus {line} (see: pileus --help)\n"
+        );
+        assert_eq!((ended.code, ended.stderr), (Some(2), wanted), "{words:?}");
+    }
+    let ended = place.run(["--repo=x", "list"]);
+    ended.assert_one_line(2, &["there is no option --repo of list: use --dest"]);
+    let ended = place.run(["--nonsense", "list"]);
+    ended.assert_one_line(2, &["unexpected argument '--nonsense' found"]);
+}
+
+#[test]
 fn only_what_is_near_and_stands_in_the_help_is_offered() {
     let place = Place::new();
     for (command, option, told) in [

@@ -38,16 +38,16 @@ pub(crate) struct Ls {
     pub(crate) paths: Vec<PathBuf>,
 }
 
-/// Print the contents of a file of a snapshot
+/// Print the contents of files of a snapshot
 #[derive(Debug, Args)]
 #[command(after_help = "Example: pileus cat --dest=/mnt/backup etc/fstab")]
 pub(crate) struct Cat {
     #[command(flatten)]
     pub(crate) which: Which,
 
-    /// The file
-    #[arg(value_name = "PATH")]
-    pub(crate) path: PathBuf,
+    /// The files, one behind the other
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
 }
 
 /// Write a snapshot as a tar archive to standard output

@@ -1,0 +1,88 @@
+//! Options before the command, where many programs take them: here they stand behind it, as only the command says what they mean.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use clap::Command;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use pileus::wording::shell_word;
+
+/// Returns the line to type, if the parser met an option of a command before any command.
+pub(super) fn answer(
+    error: &clap::Error,
+    definition: &Command,
+    typed: &[OsString],
+) -> Option<String> {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let words = typed.get(1..)?;
+    if error.kind() != ErrorKind::UnknownArgument || !option.starts_with('-') {
+        return None;
+    }
+    // What is no option before the command may be the value of one: `--dest x list`.
+    let found = words.iter().enumerate().find_map(|(at, word)| {
+        let command = definition.find_subcommand(word)?;
+        Some((at, command))
+    });
+    let told = "options stand behind the command: pileus";
+    let Some((at, command)) = found else {
+        let is_known = definition.get_subcommands().any(|c| has(c, option));
+        let word = words.iter().find(|word| is_of(word, option));
+        return Some(format!(
+            "{told} COMMAND {}",
+            shown(word.filter(|_| is_known)?)
+        ));
+    };
+    let (before, rest) = (&words[..at], &words[at + 1..]);
+    if before.iter().any(|word| word == "--") {
+        return None;
+    }
+    if !has(command, option) {
+        return super::options::unknown(error, command);
+    }
+    let behind = before
+        .iter()
+        .chain(rest)
+        .map(|word| format!(" {}", shown(word)));
+    Some(format!(
+        "{told} {}{}",
+        command.get_name(),
+        behind.collect::<String>()
+    ))
+}
+
+/// Tells whether a command has this option.
+fn has(command: &Command, option: &str) -> bool {
+    let is_short = |short: char| option.strip_prefix('-') == Some(short.encode_utf8(&mut [0; 4]));
+    command.get_arguments().any(|argument| {
+        let mut long = argument
+            .get_long_and_visible_aliases()
+            .into_iter()
+            .flatten();
+        let aliases = argument.get_all_aliases().unwrap_or_default();
+        option
+            .strip_prefix("--")
+            .is_some_and(|name| long.any(|long| long == name) || aliases.contains(&name))
+            || argument.get_short().is_some_and(is_short)
+    })
+}
+
+/// Tells whether a word is this option, with a value behind a `=` or without.
+fn is_of(word: &OsStr, option: &str) -> bool {
+    let rest = word.as_bytes().strip_prefix(option.as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'=')
+}
+
+/// Returns a word as it is typed; of an option, only the value is quoted.
+fn shown(word: &OsString) -> String {
+    let bytes = word.as_bytes();
+    match bytes.iter().position(|&byte| byte == b'=') {
+        Some(at) if bytes.starts_with(b"--") => {
+            let (name, value) = (&bytes[..at], &bytes[at + 1..]);
+            let [name, value] = [name, value].map(|part| shell_word(OsStr::from_bytes(part)));
+            format!("{name}={value}")
+        }
+        _ => shell_word(word),
+    }
+}

@@ -1,0 +1,127 @@
+//! What docs/restore.py says of what goes wrong: a line for each thing, in words. That it restores is for [`crate::round_trip`],
+//! [`crate::fixtures`] and [`crate::hostile`].
+
+use std::process::Command;
+
+use crate::harness::{Ended, Place, is_root, project};
+
+/// Backs up a tree with a file of three blocks and one of a line.
+fn place(compression: &str) -> Place {
+    let place = Place::new();
+    place.sh(
+        "mkdir -p tree/sub; head -c 2500000 /dev/urandom > tree/large; echo x > tree/sub/small",
+    );
+    let codec = format!("--compression={compression}");
+    place.succeed(["backup", "--dest=store", "--localdb=state", &codec, "tree"]);
+    place
+}
+
+/// Runs the script with this Python, without which there is no program to be found where PATH leads nowhere.
+fn command(place: &Place, arguments: &[&str]) -> Command {
+    let python = place.python("import sys; print(sys.executable)", &[]);
+    let mut command = Command::new(python.trim_end());
+    command.arg(project("docs/restore.py")).args(arguments);
+    command.current_dir(place.path());
+    command
+}
+
+fn assert_one_line(command: &mut Command, code: i32, parts: &[&str]) {
+    let ended = Ended::of(command);
+    ended.assert_one_line(code, parts);
+    assert!(
+        !ended.stderr.contains("Error") && !ended.stderr.contains("Errno"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn what_was_typed_wrong_is_one_line() {
+    let place = place("gzip");
+    place.sh("echo x > file; cp -r store cut; for name in cut/*.lbs; do echo > $name; done");
+    for (arguments, part) in [
+        (&["missing", "back"][..], "missing: No such file"),
+        (&["file", "back"], "file: Not a directory"),
+        (&["tree", "back"], "tree: there is no snapshot in it"),
+        (
+            &["store", "back", "nope"],
+            "there is no snapshot nope; there are: 20",
+        ),
+        (&["store", "file"], "file: Not a directory"),
+        (&["store", "file/below"], "file/below: Not a directory"),
+        (&["cut", "back"], "lbs is damaged, or of a version"),
+    ] {
+        assert_one_line(&mut command(&place, arguments), 1, &[part]);
+    }
+    assert!(!place.join("back").exists());
+}
+
+#[test]
+fn a_store_that_may_not_be_read_is_one_line() {
+    // Root may read everything.
+    if is_root() {
+        return;
+    }
+    let place = place("gzip");
+    place.sh("chmod 000 store");
+    assert_one_line(
+        &mut command(&place, &["store", "back"]),
+        1,
+        &["store: Permission denied"],
+    );
+    place.sh("chmod 700 store; chmod 000 store/*.lbs");
+    assert_one_line(
+        &mut command(&place, &["store", "back"]),
+        1,
+        &["may not be read"],
+    );
+}
+
+#[test]
+fn a_damaged_file_is_one_line_and_the_others_come() {
+    for (damage, part) in [
+        ("truncate -s 1500000 $largest", "cannot be unpacked: "),
+        ("rm $largest", "is missing from the store"),
+        (
+            "printf XXXX | dd of=$largest bs=1 seek=1500000 conv=notrunc status=none",
+            "its contents are damaged: checksum sha1=",
+        ),
+    ] {
+        let place = place("gzip");
+        place.sh(&format!(
+            "largest=$(ls -S store/*.tar* | head -n 1); {damage}"
+        ));
+        let left = "; what could be restored is in 'large.damaged'";
+        assert_one_line(
+            &mut command(&place, &["store", "back"]),
+            3,
+            &["restore.py: tree/large: ", part, left],
+        );
+        place.sh("cmp tree/sub/small back/tree/sub/small; test ! -e back/tree/large; test -e back/tree/large.damaged");
+    }
+}
+
+#[test]
+fn a_program_that_is_not_installed_is_named() {
+    let place = place("zstd");
+    let mut command = command(&place, &["store", "back"]);
+    command.env("PATH", place.join("nowhere"));
+    assert_one_line(&mut command, 1, &["the program zstd is not installed"]);
+}
+
+#[test]
+fn what_stands_in_the_way_is_one_line() {
+    let place = place("gzip");
+    place.sh("mkdir -p back/tree; echo old > back/tree/sub");
+    assert_one_line(
+        &mut command(&place, &["store", "back"]),
+        3,
+        &["tree/sub: with all below it, is left out: Not a directory"],
+    );
+    place.sh("cmp tree/large back/tree/large; rm back/tree/sub");
+    assert_one_line(
+        &mut command(&place, &["store", "back"]),
+        3,
+        &["tree/large: exists already"],
+    );
+    place.sh("cmp tree/sub/small back/tree/sub/small");
+}
