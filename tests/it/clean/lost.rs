@@ -146,15 +146,15 @@ fn one_damaged_segment_of_many_costs_what_was_in_it() {
     assert!(told.contains("nothing new refers to it"), "{told}");
     assert!(!told.contains("pileus clean"), "is done: {told}");
     let next = assert_next_is_whole(&mut nights);
+    let all = ["verify", "--dest=store", "--level=files"];
+    let told = nights.place.survive(all).stderr;
     let advice = told
         .lines()
         .find_map(|line| line.split_once("damage: pileus "));
     let (_, prune) = advice.unwrap_or_else(|| panic!("a line to type in {told}"));
     // The nights are ahead of the clock, of which prune warns.
     nights.place.survive(prune.split(' '));
-    nights
-        .place
-        .succeed(["verify", "--dest=store", "--level=files"]);
+    nights.place.succeed(all);
     let stored = number(&next, "new_data_bytes");
     assert!((1..=held).contains(&stored), "{stored} of {held} bytes");
 }
