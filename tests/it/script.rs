@@ -82,7 +82,7 @@ fn a_damaged_file_is_one_line_and_the_others_come() {
         ("truncate -s 1500000 $largest", "cannot be unpacked: "),
         ("rm $largest", "is missing from the store"),
         (
-            "printf XXXX | dd of=$largest bs=1 seek=1500000 conv=notrunc status=none",
+            "printf ~~~~ | dd of=$largest bs=1 seek=1500000 conv=notrunc status=none",
             "its contents are damaged: checksum sha1=",
         ),
     ] {
