@@ -267,9 +267,6 @@ impl Place {
         };
         let store_was_there = is_there(&options.store)?;
         let store = Arc::new(open(&options.store)?);
-        if store_was_there && !local.join(database::FILE_NAME).exists() {
-            beginning::ensure_place_for_a_store(&options.store)?;
-        }
         // The same rules as for a store: only the last component is made.
         open(&local)?;
         let waiting = Waiting {

@@ -1,12 +1,9 @@
 //! What a run that knows no snapshot says of the store that it finds: local state may be lost, or the directory may be the wrong one.
 //!
-//! The one costs room only, but cron would keep it to itself for ever, so it is a warning. The other is refused: among files that a store
-//! does not have, nobody finds its own again.
+//! Both are allowed, and cost room or tidiness only; but cron would keep them to itself for ever, so they are warnings.
 
 use std::ffi::OsStr;
 use std::path::Path;
-
-use anyhow::{Result, bail};
 
 use crate::format::snapshot_name::SnapshotName;
 use crate::monitor::Counter;
@@ -25,6 +22,7 @@ pub(super) fn look<'n>(
 ) {
     let mut snapshots = snapshots.peekable();
     if snapshots.peek().is_none() {
+        warn_of_other_files(store, monitor);
         return;
     }
     let is_own = snapshots.any(|name| name.scheme() == scheme && !name.is_checkpoint());
@@ -42,29 +40,23 @@ pub(super) fn look<'n>(
     }
 }
 
-/// Refuses a directory that has files, but none of a store: whoever mistypes --dest, or takes it for the source, would find segments among
-/// them. Whoever may only add files cannot list them, and backs up all the same.
-pub(super) fn ensure_place_for_a_store(directory: &Path) -> Result<()> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut others = Vec::new();
-    for name in entries.map(|entry| entry.file_name()) {
-        if super::is_own(name.as_encoded_bytes()) {
-            return Ok(());
-        }
-        if !is_of_disk(&name) {
-            others.push(name);
-        }
-    }
+/// Whoever mistypes --dest, or takes it for the source, finds segments among other files.
+fn warn_of_other_files(store: &Path, monitor: &Counter<'_>) {
+    let entries = std::fs::read_dir(store).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name());
+    let others: Vec<_> = names
+        .filter(|name| !is_of_disk(name) && !super::is_own(name.as_encoded_bytes()))
+        .collect();
     let Some(first) = others.iter().min() else {
-        return Ok(());
+        return;
     };
-    bail!(
-        "{} is no store, and has {} of its own, such as {}: choose an empty or a new directory, such as --dest={}",
-        directory.display(),
+    monitor.warn(&format!(
+        "{} has {} that no store has, such as {}, and gets those of a store beside them; such as --dest={} would keep them apart",
+        store.display(),
         count(others.len() as u64, "file"),
         first.display(),
-        shell_word(directory.join("store"))
-    )
+        shell_word(store.join("store"))
+    ));
 }
 
 fn is_of_disk(name: &OsStr) -> bool {

@@ -50,30 +50,21 @@ fn lost_local_state_is_told_where_the_store_has_snapshots_of_the_scheme() {
 }
 
 #[test]
-fn no_store_is_made_among_files_that_no_store_has() {
+fn a_first_backup_tells_of_files_that_no_store_has() {
     let place = place();
     place.sh("mkdir -p disk/lost+found 'disk/System Volume Information' disk/.Trash-0");
     assert_eq!(backup(&place, &["--dest=disk", "tree"]).stderr, "");
-    // One that is there may have neighbours, whether local state is known or not.
-    place.sh("touch disk/letter disk/photo");
-    assert_eq!(backup(&place, &["--dest=disk", "tree"]).stderr, "");
-    let elsewhere = ["--dest=disk", "--localdb=state", "tree"];
+    place.sh("rm -r disk/*; touch disk/letter disk/photo");
+    let ended = backup(&place, &["--dest=disk", "tree"]);
     assert_warns(
-        &backup(&place, &elsewhere),
-        &["no local state yet in state"],
+        &ended,
+        &[
+            "disk has 2 files",
+            "such as letter",
+            "--dest=disk/store would",
+        ],
     );
-    place.sh("rm -r disk/*.* disk/statcache state; ls -A disk > before");
-    for localdb in [&[][..], &["--localdb=state"]] {
-        let ended = place.run([&["backup", "--dest=disk", "tree"], localdb].concat());
-        ended.assert_one_line(
-            1,
-            &["disk is no store", "2 files of its own, such as letter"],
-        );
-        let advice = ended.stderr.trim_end().rsplit(' ').next().expect("a word");
-        assert_eq!(advice, "--dest=disk/store");
-        place.sh("ls -A disk | cmp - before; test ! -e state");
-    }
-    assert_eq!(backup(&place, &["--dest=disk/store", "tree"]).stderr, "");
+    assert_eq!(backup(&place, &["--dest=disk", "tree"]).stderr, "");
 }
 
 #[test]
