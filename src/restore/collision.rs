@@ -6,14 +6,20 @@ use super::RestoreOptions;
 use super::target::file_type;
 use crate::chosen::Relation;
 use crate::format::entry::{Entry, EntryKind, FileTime};
+use crate::format::path::EntryPath;
 use crate::monitor::Counter;
 use crate::wording::count;
+
+/// Most files that look the same and are told of one by one.
+const NAMED_MAX: u64 = 10;
+
+const EXISTS: &str = "exists already; --overwrite=if-changed or always would replace it";
 
 /// Which existing files a restore replaces. A directory gives way to anything else
 /// only with `--delete`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overwrite {
-    /// None: each that is not the same by type, size and modification time is a problem.
+    /// None: each is a problem.
     #[default]
     Never,
     /// All.
@@ -33,8 +39,8 @@ pub(crate) enum Decision {
     Replace,
     /// What is there may stay, and nobody needs to be told.
     Leave,
-    /// What is there stays, being the same as far as type, size and modification time tell; how many there are is told.
-    Same,
+    /// It cannot be restored, and what is there looks the same.
+    RefuseSame,
     /// It cannot be restored.
     Refuse(&'static str),
 }
@@ -52,13 +58,8 @@ pub(crate) fn decide(
         return Decision::Refuse(directory_in_place(options, entry));
     }
     let replace = match options.overwrite {
-        // A restore that is run again says what is in its way, not what it brought back itself.
-        Overwrite::Never if looks_the_same(there, entry) => return Decision::Same,
-        Overwrite::Never => {
-            return Decision::Refuse(
-                "exists already; --overwrite=if-changed or always would replace it",
-            );
-        }
+        Overwrite::Never if looks_the_same(there, entry) => return Decision::RefuseSame,
+        Overwrite::Never => return Decision::Refuse(EXISTS),
         Overwrite::Always => true,
         Overwrite::IfChanged => differs(there, entry),
         Overwrite::IfNewer => modified(there) < entry.mtime,
@@ -101,20 +102,33 @@ pub(crate) fn keeps_attributes(overwrite: Overwrite, relation: Relation) -> bool
 pub(crate) struct Kept {
     /// Directories that keep their attributes.
     pub(crate) directories: u64,
-    /// Files of any type that look the same.
-    pub(crate) same: u64,
+    /// Files of any type that look the same: a restore that is run again meets all that it brought back itself, and what else is in its way
+    /// should be found among them.
+    same: u64,
 }
 
 impl Kept {
-    /// Tells how many there are, if there are any.
+    /// Takes a file that looks the same; the first of them are told of one by one.
+    pub(crate) fn add_same(&mut self, path: &EntryPath, monitor: &Counter<'_>) {
+        if self.same < NAMED_MAX {
+            monitor.problem(path.as_bytes(), EXISTS);
+        }
+        self.same += 1;
+    }
+
+    /// Tells how many there are, if that was not told.
     pub(crate) fn tell(self, monitor: &Counter<'_>) {
         let Self { directories, same } = self;
-        if same > 0 {
-            let were = if same == 1 { "was" } else { "were" };
-            monitor.note(&format!(
-                "{} of the snapshot's size and time {were} there and {were} left; --overwrite=always would replace them too",
-                count(same, "file")
-            ));
+        let more = same.saturating_sub(NAMED_MAX);
+        if more > 0 {
+            let (files, exist) = (
+                count(more, "more file"),
+                if more == 1 { "exists" } else { "exist" },
+            );
+            monitor.problem(
+                b"--overwrite=never",
+                format_args!("{files} {exist} already, of the snapshot's size and time; --overwrite=always would replace what is there"),
+            );
         }
         if directories > 0 {
             let (were, keep) = if directories == 1 {
@@ -142,7 +156,8 @@ pub(crate) fn no_directory(overwrite: Overwrite) -> &'static str {
     }
 }
 
-/// Tells whether what is there has the type (devices are not asked for their number, and never look the same), size and modification time of an entry.
+/// Tells whether what is there has the type (devices are not asked for their number, and never look the same),
+/// size and modification time of an entry.
 fn looks_the_same(there: &FileStat, entry: &Entry) -> bool {
     let size = |bytes: u64| u64::try_from(there.st_size) == Ok(bytes);
     let is_alike = match (&entry.kind, file_type(there)) {

@@ -223,9 +223,10 @@ impl<'r, 't> Planner<'r, 't> {
         let replace = match self.decide(&entry) {
             Ok(Decision::Create) => false,
             Ok(Decision::Replace) => true,
-            Ok(decision @ (Decision::Leave | Decision::Same)) => {
-                self.kept.same += u64::from(decision == Decision::Same);
-                return self.leave(&entry);
+            Ok(Decision::Leave) => return self.leave(&entry),
+            Ok(Decision::RefuseSame) => {
+                self.kept.add_same(&entry.path, self.restorer.monitor);
+                return Ok(());
             }
             Ok(Decision::Refuse(reason)) => {
                 self.restorer.problem(entry.path.as_bytes(), reason);

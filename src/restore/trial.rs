@@ -194,7 +194,7 @@ impl Trial<'_> {
                 self.restored(&entry.path, bytes);
             }
             Ok(Decision::Leave) => {}
-            Ok(Decision::Same) => self.kept.same += 1,
+            Ok(Decision::RefuseSame) => self.kept.add_same(&entry.path, self.monitor),
             Ok(Decision::Refuse(reason)) => self.monitor.problem(entry.path.as_bytes(), reason),
             Err(error) => self.monitor.problem(entry.path.as_bytes(), error),
         }
