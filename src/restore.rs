@@ -57,7 +57,7 @@ pub use attributes::OwnerPolicy;
 pub use collision::Overwrite;
 
 use attributes::{AttributePolicy, Attributes};
-use contents::Opened;
+use contents::{LEFT_OUT, Opened};
 use delete::Deleter;
 use found::check_found;
 use planner::{Plan, Planner};
@@ -167,6 +167,7 @@ fn restore_into(
         Some(target),
         catalog,
         &mut objects,
+        stop,
         monitor,
     )?;
     let expected = descriptor.totals.filter(|_| options.wants_all());
@@ -329,12 +330,23 @@ impl<'t> Restorer<'t> {
             worker::checksum(entry).map_or(Ok(()), |wanted| opened.verify(&wanted, &self.rest));
         match verified {
             Ok(()) => self.complete_verified(cursor, opened, entry),
-            Err(_) if self.rest.is_stopped() => drop(opened.discard(cursor)),
-            Err(reason) => {
-                let aside = opened.set_aside(cursor);
-                self.problem(entry.path.as_bytes(), format_args!("{reason}; {aside}"));
-            }
+            Err(reason) => self.give_up(cursor, opened, &reason),
         }
+    }
+
+    /// Takes a file that could not be completed out of its place, and tells why, unless that is told for all. Of a full target, what was
+    /// written of the file is worth less than the room it takes.
+    fn give_up(&self, cursor: &mut DirCursor<'_>, opened: &Opened, reason: &str) {
+        let left = if self.rest.is_over() {
+            match opened.discard(cursor) {
+                Ok(()) if self.rest.is_stopped() => return,
+                Ok(()) => LEFT_OUT.to_owned(),
+                Err(left) => left,
+            }
+        } else {
+            opened.set_aside(cursor)
+        };
+        self.problem(opened.path.as_bytes(), format_args!("{reason}; {left}"));
     }
 
     /// Gives a file whose contents have been compared its attributes and its name.

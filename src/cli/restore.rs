@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use pileus::restore::{self, Overwrite, OwnerPolicy, RestoreOptions, RestoreReport};
@@ -41,7 +42,14 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
     };
     let begun = Instant::now();
     let stop = interruption::stop_in_order()?;
-    let report = restore::run(&options, &stop, console)?;
+    let report = match restore::run(&options, &stop, console) {
+        // Whatever went wrong then may be because of the signal.
+        Err(error) if stop.load(Ordering::Relaxed) => {
+            console.error(&format!("interrupted: {error:#}"));
+            return Ok(INTERRUPTED);
+        }
+        report => report?,
+    };
     summarize(
         &report,
         options.dry_run,
@@ -52,7 +60,7 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
         console.error(if options.dry_run {
             "interrupted"
         } else {
-            "interrupted: what is there under its own name is whole; the same again with --overwrite=if-changed brings the rest"
+            "interrupted: what is there under its own name is whole; the same again brings the rest"
         });
         return Ok(INTERRUPTED);
     }
@@ -72,7 +80,15 @@ fn check_includes(arguments: &Restore) -> Result<(), String> {
 fn check_target(arguments: &Restore) -> Result<(), String> {
     let (store, target) = (&arguments.which.stored.dest, &arguments.target);
     // What is not there yet will be where its parent is.
-    let there = target.ancestors().find_map(|at| fs::canonicalize(at).ok());
+    let there = target.ancestors().find_map(|at| {
+        // Above a name alone is the working directory.
+        let at = if at.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            at
+        };
+        fs::canonicalize(at).ok()
+    });
     match (fs::canonicalize(store), there) {
         (Ok(store), Some(place)) if place.starts_with(&store) => Err(format!(
             "--target={} is in the store, which only backups write to: choose another place",

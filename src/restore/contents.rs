@@ -214,15 +214,15 @@ impl Opened {
         if renamed.is_ok() {
             return format!("what could be restored is in \"{}\"", escape(&aside));
         }
-        self.discard(cursor)
+        match self.discard(cursor) {
+            Ok(()) => LEFT_OUT.to_owned(),
+            Err(left) => left,
+        }
     }
 
-    /// Takes away what there is of a file; returns what became of it.
-    pub(crate) fn discard(&self, cursor: &mut DirCursor<'_>) -> String {
-        match self.remove(cursor) {
-            Ok(()) => "it is left out".to_owned(),
-            Err(error) => not_removed(&error),
-        }
+    /// Removes a file that is not complete, or says that it could not.
+    pub(crate) fn discard(&self, cursor: &mut DirCursor<'_>) -> Result<(), String> {
+        self.remove(cursor).map_err(|error| not_removed(&error))
     }
 
     fn remove(&self, cursor: &mut DirCursor<'_>) -> io::Result<()> {
@@ -265,6 +265,9 @@ fn temporary_name(place: Place, work: Work) -> Option<Vec<u8>> {
     (!work.in_one_step || work.replace)
         .then(|| format!(".pileus-{}-{place:x}.part", std::process::id()).into_bytes())
 }
+
+/// What became of a file of which nothing is left.
+pub(crate) const LEFT_OUT: &str = "it is left out";
 
 /// Says that wrong contents stand under a true name, where the target allows nothing else.
 fn not_removed(error: &io::Error) -> String {

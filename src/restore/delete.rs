@@ -20,6 +20,8 @@
 
 mod tree;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::{Result, bail};
 use nix::sys::stat::{FileStat, SFlag};
 
@@ -62,9 +64,12 @@ pub(super) fn ensure_complete(options: &RestoreOptions, descriptor: &Descriptor)
 }
 
 /// Reads a log to its end, and says why what it does not have may belong to the snapshot all the same, if it may.
-fn doubt(log: MetadataLogReader<'_, '_>) -> Result<Option<String>> {
+fn doubt(log: MetadataLogReader<'_, '_>, stop: &AtomicBool) -> Result<Option<String>> {
     let mut last: Option<EntryPath> = None;
     for item in log {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
         let entry = match item {
             Ok(entry) => entry,
             Err(error) => {
@@ -115,6 +120,7 @@ impl<'r> Deleter<'r> {
         target: Option<&'r Target>,
         catalog: &Catalog,
         objects: &mut ObjectCache<'_>,
+        stop: &AtomicBool,
         monitor: &'r Counter<'r>,
     ) -> Result<Option<Self>> {
         if !options.delete {
@@ -123,7 +129,11 @@ impl<'r> Deleter<'r> {
         let log = MetadataLogReader::new(objects, descriptor.root);
         let missing = catalog.first_missing(&descriptor.segments);
         let missing = missing.map(|id| format!("segment {id} is missing from the store"));
-        if let Some(reason) = missing.map_or_else(|| doubt(log), |missing| Ok(Some(missing)))? {
+        let reason = missing.map_or_else(|| doubt(log, stop), |missing| Ok(Some(missing)))?;
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        if let Some(reason) = reason {
             let reason = format_args!("nothing is deleted: {reason}");
             monitor.problem(b"--delete", reason);
             return Ok(None);

@@ -6,10 +6,12 @@
 use std::io;
 
 use anyhow::Result;
+use nix::unistd::geteuid;
 
 use super::Restorer;
 use super::planner::Plan;
 use super::target::{self, DirCursor};
+use crate::format::entry::Entry;
 
 impl Restorer<'_> {
     /// Makes the names of files that were restored under another one.
@@ -57,6 +59,9 @@ impl Restorer<'_> {
         let mut spool = plan.spool.reader();
         for &place in plan.directories.iter().rev() {
             let (entry, _) = spool.entry(place)?;
+            if self.rest.is_over() && self.would_lock_out(&entry) {
+                continue;
+            }
             let (parent, name) = entry.path.split();
             match cursor.enter(parent) {
                 Ok(parent) => {
@@ -70,5 +75,10 @@ impl Restorer<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Tells whether a directory, once it has its mode, would keep out the restore that brings the rest of what is in it.
+    fn would_lock_out(&self, entry: &Entry) -> bool {
+        entry.mode & 0o300 != 0o300 && !geteuid().is_root()
     }
 }

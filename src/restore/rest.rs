@@ -1,7 +1,7 @@
 //! Why a restore leaves out the rest: the target is full, or a signal said stop. Either is told once, not for each file.
 //!
 //! Directories are completed all the same, and nothing half is left under any name; what there is stays usable, and a second restore
-//! with `--overwrite=if-changed` brings the rest.
+//! brings the rest.
 
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,25 +21,28 @@ impl<'r> Rest<'r> {
         }
     }
 
-    /// Learns from an error of writing; `true` if it says that there is no room.
-    pub(crate) fn learn(&self, error: &io::Error) -> bool {
-        let is_full = matches!(
-            error.kind(),
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-        );
-        if is_full {
+    /// Learns from an error of writing.
+    pub(crate) fn learn(&self, error: &io::Error) {
+        if let ErrorKind::StorageFull | ErrorKind::QuotaExceeded = error.kind() {
             self.without_room.fetch_max(1, Ordering::Relaxed);
         }
-        is_full
     }
 
-    /// Tells whether the next file is left out; it is counted if that is so.
+    /// Tells whether the next file is left out; it is counted if that is for want of room.
     pub(crate) fn leaves_out(&self) -> bool {
-        let is_full = self.without_room.load(Ordering::Relaxed) > 0;
-        if is_full {
+        if self.is_full() {
             self.without_room.fetch_add(1, Ordering::Relaxed);
         }
-        is_full || self.is_stopped()
+        self.is_over()
+    }
+
+    /// Tells whether files are left out that another restore should bring.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_full() || self.is_stopped()
+    }
+
+    fn is_full(&self) -> bool {
+        self.without_room.load(Ordering::Relaxed) > 0
     }
 
     /// Tells whether the restore is to end, with what it has begun undone.
@@ -59,7 +62,7 @@ impl<'r> Rest<'r> {
     pub(crate) fn told(&self) -> Option<String> {
         let more = self.without_room.load(Ordering::Relaxed).checked_sub(1)?;
         Some(format!(
-            "is full, so {more} more files are left out: make room, and restore again with --overwrite=if-changed"
+            "is full, so {more} more files are left out: make room, and run the same again"
         ))
     }
 }

@@ -43,11 +43,7 @@ pub(crate) fn restore(
     });
     match written {
         Ok(()) => restorer.complete_verified(&mut cursor, &opened, &entry),
-        Err(_) if restorer.rest.is_stopped() => drop(opened.discard(&mut cursor)),
-        Err(error) => {
-            let aside = opened.set_aside(&mut cursor);
-            restorer.problem(entry.path.as_bytes(), format_args!("{error:#}; {aside}"));
-        }
+        Err(error) => restorer.give_up(&mut cursor, &opened, &format!("{error:#}")),
     }
     Ok(())
 }

@@ -73,6 +73,7 @@ pub(super) fn run(
         target.as_ref(),
         catalog,
         &mut objects,
+        stop,
         monitor,
     )?;
     for item in MetadataLogReader::new(&mut objects, descriptor.root) {

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use anyhow::{Error, Result, ensure};
 
 use super::Restorer;
-use super::contents::{Opened, compare};
+use super::contents::{LEFT_OUT, Opened, compare};
 use super::spool::{Place, Spool, SpoolReader, Work};
 use super::target::DirCursor;
 use super::tasks::Task;
@@ -248,11 +248,10 @@ impl<'r, 't> Worker<'r, 't> {
             work,
             bytes,
         )?;
-        let mut has_room = true;
         let written = opened
             .write(task.offset, bytes, self.restorer.options.sparse)
             .map_err(|error| {
-                has_room = !self.restorer.rest.learn(&error);
+                self.restorer.rest.learn(&error);
                 format!("cannot be written: {error}")
             });
         self.restorer.moved(&entry.path, u64::from(task.length));
@@ -264,17 +263,8 @@ impl<'r, 't> Worker<'r, 't> {
             _ => Ok(()),
         });
         if let Err(reason) = verified {
-            if self.restorer.rest.is_stopped() {
-                opened.discard(&mut self.cursor);
-                return Ok(());
-            }
-            let aside = if has_room {
-                opened.set_aside(&mut self.cursor)
-            } else {
-                // The store is whole, and what was written of the file is worth less than the room it takes.
-                opened.discard(&mut self.cursor)
-            };
-            return Err(format!("{reason}; {aside}"));
+            self.restorer.give_up(&mut self.cursor, &opened, &reason);
+            return Ok(());
         }
         self.restorer
             .complete_verified(&mut self.cursor, &opened, &entry);
@@ -296,7 +286,10 @@ impl<'r, 't> Worker<'r, 't> {
             let (_, opened) = self.last.as_ref().expect("was just opened");
             opened
                 .write(task.offset, bytes, self.restorer.options.sparse)
-                .map_err(|error| format!("cannot be written: {error}"))?;
+                .map_err(|error| {
+                    self.restorer.rest.learn(&error);
+                    format!("cannot be written: {error}")
+                })?;
             self.restorer.moved(&opened.path, u64::from(task.length));
             Ok(())
         });
@@ -381,18 +374,11 @@ impl<'r, 't> Worker<'r, 't> {
             (None, None) => Err("could not be made".to_owned()),
         };
         match (opened, progress.failure) {
-            // It is not told of each file, and what is not whole does not stay.
-            (opened, Some(_)) if self.restorer.rest.is_stopped() => {
-                if let Ok(opened) = opened {
-                    opened.discard(&mut self.cursor);
-                }
-            }
             (Ok(opened), None) => self.restorer.complete(&mut self.cursor, &opened, &entry),
             (Ok(opened), Some(reason)) => {
-                let aside = opened.set_aside(&mut self.cursor);
-                self.restorer
-                    .problem(entry.path.as_bytes(), format_args!("{reason}; {aside}"));
+                self.restorer.give_up(&mut self.cursor, &opened, &reason);
             }
+            (Err(_), Some(_)) if self.restorer.rest.is_stopped() => {}
             (Err(reason), failure) => self
                 .restorer
                 .problem(entry.path.as_bytes(), failure.unwrap_or(reason)),
@@ -411,7 +397,7 @@ pub(crate) fn checksum(entry: &Entry) -> Option<Checksum> {
 
 /// Says what becomes of a file that is not even begun.
 fn left_out(reason: String) -> String {
-    reason + "; it is left out"
+    format!("{reason}; {LEFT_OUT}")
 }
 
 fn object_name(segment: SegmentId, sequence: u32) -> String {

@@ -18,7 +18,7 @@ use crate::format::escape;
 const STDERR_BYTES: usize = 4096;
 
 /// Lets a filter outlive Ctrl-C, which a terminal sends to every process of the run: what it is filtering belongs to the checkpoint
-/// that the run ends at.
+/// that the run ends at, and a reader whose filter died before it would take the segment for damaged.
 const IGNORING_INTERRUPTION: &str = "trap '' INT\n";
 
 /// Feeds `input` to `sh -c command` and returns what it wrote. The command does not hear Ctrl-C.
@@ -85,9 +85,9 @@ pub fn check(command: &str, input: &[u8]) -> Result<()> {
 
 /// Starts `sh -c command` with `input` as its standard input and returns what it writes as a stream.
 ///
-/// The stream's end is an error unless the program exited with 0; a stream dropped early ends the program.
+/// The stream's end is an error unless the program exited with 0; a stream dropped early ends the program, which does not hear Ctrl-C.
 pub fn stream(command: &str, input: File) -> Result<CommandStream> {
-    let spawned = spawn(command, input.into());
+    let spawned = spawn(&format!("{IGNORING_INTERRUPTION}{command}"), input.into());
     let mut child = spawned.with_context(|| format!("cannot start \"{command}\""))?;
     let errors = drain_stderr(&mut child)?;
     let stdout = child.stdout.take().expect("standard output is piped");

@@ -155,6 +155,27 @@ fn a_restore_onto_a_full_disk_tells_of_it_once_and_the_next_one_brings_the_rest(
 }
 
 #[test]
+fn of_a_file_of_many_parts_nothing_takes_the_room_of_others() {
+    let place = Place::new();
+    place.sh("mkdir src; head -c 9000000 /dev/urandom >src/big; for n in 1 2 3; do head -c 90000 /dev/urandom >src/$n; done");
+    place.succeed(["backup", "--dest=store", "--segment-size=1M", "src"]);
+    let ended = on_a_small_disk(
+        &place,
+        "pileus restore --dest=store --target=full; echo $?
+        find full -name 'big*' -o -name '*.part' -o -name '*.damaged'
+        pileus restore --dest=store --target=full --overwrite=if-changed src/1 src/2 src/3; echo $?
+        for n in 1 2 3; do cmp src/$n full/src/$n; done",
+    );
+    assert_eq!(ended.stdout, "3\n0\n", "{ended:?}");
+    let told = ended.stderr.matches("src/big: ").count();
+    assert!(told <= 1, "{ended:?}");
+    assert!(
+        ended.stderr.contains("make room, and run the same again"),
+        "{ended:?}"
+    );
+}
+
+#[test]
 fn no_room_for_temporary_files_is_not_told_as_damage_nor_remembered() {
     let place = place();
     place.succeed(["backup", "--dest=store", "--localdb=state", "src"]);

@@ -4,16 +4,17 @@ use std::fs;
 
 use crate::harness::{Ended, Place};
 
-/// Undoes the filter, and once, at the eighth segment or a later one, interrupts the run that waits for it.
-const UNFILTER: &str = "--unfilter=echo >>opened; [ $(wc -l <opened) -lt 8 ] || { mkdir once && kill -INT $PPID; } 2>&-; cat";
+/// Undoes the filter, and once, at the eighth segment or a later one, interrupts the run that waits for it, and itself, as a terminal does.
+const UNFILTER: &str = "--unfilter=echo >>opened; [ $(wc -l <opened) -lt 8 ] || { mkdir once && kill -INT $PPID; kill -INT $$; } 2>&-; cat";
 
 /// Small files, files of several objects in several segments, links of both, and a directory whose mode comes last.
-fn stored_through_a_filter() -> Place {
+fn stored_through_a_filter(modes: &str) -> Place {
     let place = Place::new();
     place.sh(
         "mkdir -p tree/dir; cd tree; for n in $(seq 12); do head -c 1300000 /dev/urandom >dir/large-$n; seq $n 500 >small-$n; done
         ln dir/large-7 linked; ln -s small-3 link; chmod 0750 dir; touch -d 2020-01-01T00:00:00Z dir/* * .",
     );
+    place.sh(modes);
     place.succeed([
         "backup",
         "--dest=store",
@@ -33,7 +34,7 @@ fn restore(place: &Place, more: &[&str]) -> Ended {
 #[test]
 fn an_interrupted_restore_leaves_whole_files_and_the_next_one_brings_the_rest() {
     for jobs in ["--jobs=1", "--jobs=2"] {
-        let place = stored_through_a_filter();
+        let place = stored_through_a_filter("");
         let ended = restore(&place, &[UNFILTER, jobs]);
         assert_eq!(ended.code, Some(130), "{ended:?}");
         assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
@@ -57,7 +58,7 @@ fn an_interrupted_restore_leaves_whole_files_and_the_next_one_brings_the_rest() 
 
 #[test]
 fn an_interrupted_restore_deletes_nothing_that_it_did_not_come_to() {
-    let place = stored_through_a_filter();
+    let place = stored_through_a_filter("");
     place.succeed(["restore", "--dest=store", "--target=back", "--unfilter=cat"]);
     // It is interrupted at the first segment, that of the log, which is opened before anything is restored.
     let at_once = "--unfilter=kill -INT $PPID; cat";
@@ -72,8 +73,28 @@ fn an_interrupted_restore_deletes_nothing_that_it_did_not_come_to() {
 }
 
 #[test]
+fn a_directory_without_permission_to_write_lets_the_next_restore_in() {
+    let place = stored_through_a_filter("chmod 0555 tree/dir tree");
+    place.sh("mkdir -m 777 there; chmod -R a+rX store tree");
+    let restore = |unfilter: &str| {
+        let target = ["--target=there/back", "--overwrite=if-changed", unfilter];
+        let words = [&["restore", "--dest=store"][..], &target].concat();
+        Ended::of(&mut place.command_as_other(words))
+    };
+    // The first run of another user sets the mode of the place, in which the filter counts.
+    assert_ne!(restore("--unfilter=false").code, Some(0));
+    place.sh("chmod 777 .; rm -rf there/back");
+    let ended = restore(UNFILTER);
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    place.sh("test -z \"$(find there -name '*.part' -o -name '*.damaged')\"");
+    let ended = restore("--unfilter=cat");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    place.sh("diff -r tree there/back/tree; test $(stat -c %a there/back/tree/dir) = 555");
+}
+
+#[test]
 fn what_only_reads_ends_at_once_and_says_so_on_a_terminal_alone() {
-    let place = stored_through_a_filter();
+    let place = stored_through_a_filter("");
     let verify = ["verify", "--dest=store", "--level=files", UNFILTER];
     let quiet = place.run(verify);
     assert_eq!(quiet.stderr, "", "{quiet:?}");

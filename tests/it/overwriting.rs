@@ -78,6 +78,18 @@ fn of_what_looks_the_same_ten_are_named_and_the_others_counted() {
 }
 
 #[test]
+fn no_link_is_made_to_what_only_looks_the_same() {
+    let place = Place::new();
+    place.sh("mkdir tree; echo good > tree/a; ln tree/a tree/b");
+    place.succeed(["backup", "--dest=store", "tree"]);
+    place.sh("mkdir -p back/tree; echo baad > back/tree/a; touch -r tree/a back/tree/a");
+    let ended = restore(&place, &[]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert_eq!(contents(&place, "a"), "baad\n");
+    assert_eq!(contents(&place, "b"), "good\n");
+}
+
+#[test]
 fn overwriting_always_replaces_everything_but_directories() {
     let place = changed_after_restore(
         "echo mine > a; ln -sf /etc/passwd b; rm link pipe; echo file > link; ln -s /nowhere pipe; touch dir/more",

@@ -62,6 +62,12 @@ fn a_target_that_is_no_directory_is_refused() {
         let ended = place.run(["restore", "--dest=store", target]);
         ended.assert_one_line(2, &[target, "is in the store"]);
     }
+    for target in [".", "new", "./new", "../store/new"] {
+        let arguments = ["restore", "--dest=.", "--target", target];
+        let mut command = place.command(arguments);
+        let ended = Ended::of(command.current_dir(place.join("store")));
+        ended.assert_one_line(2, &[target, "is in the store"]);
+    }
     // What the user names may be a link to a directory.
     symlink("real", place.join("link")).expect("a link is made");
     place.succeed(["restore", "--dest=store", "--target=link"]);
