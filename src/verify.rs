@@ -110,6 +110,8 @@ pub struct Damage {
     pub segments: Vec<SegmentId>,
     /// The snapshots that list them, which stay as they are.
     pub snapshots: Vec<SnapshotName>,
+    /// Those of them after which there is a complete one of the scheme that lists none of them.
+    pub superseded: Vec<SnapshotName>,
 }
 
 /// A snapshot that is being verified.

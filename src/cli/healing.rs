@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use pileus::format::object_ref::SegmentId;
-use pileus::local::database::look;
+use pileus::local::database::look::{self, Standing};
 use pileus::verify::Damage;
 use pileus::wording::{count, shell_word};
 
@@ -25,13 +25,16 @@ pub(super) fn advise(damage: &Damage, arguments: &Verify, console: &Console) {
         return;
     }
     // Local state that cannot be read is a matter of its own; then everything is still to be done.
-    let counted_on = local.and_then(|local| look::counted_on(local, &damage.segments).ok());
-    console.advise(&match counted_on {
-        Some(segments) if segments.is_empty() => {
+    let standing = local.and_then(|local| look::standing(local, &damage.segments).ok());
+    console.advise(&match standing {
+        Some(Standing { usable, unknown }) if usable.is_empty() && unknown.is_empty() => {
             "nothing new refers to it, says local state: backups store again what they still find of it"
                 .to_owned()
         }
-        Some(segments) => cleaning(&segments, arguments, local),
+        Some(Standing { usable, .. }) if !usable.is_empty() => {
+            cleaning(&usable, arguments, local)
+        }
+        Some(Standing { unknown, .. }) => cleaning(&unknown, arguments, None),
         None => cleaning(&damage.segments, arguments, local),
     });
     if !damage.snapshots.is_empty() {
@@ -41,7 +44,13 @@ pub(super) fn advise(damage: &Damage, arguments: &Verify, console: &Console) {
 
 /// Says how what the segments held comes into the next snapshot.
 fn cleaning(segments: &[SegmentId], arguments: &Verify, local: Option<&Path>) -> String {
-    let local = local.map_or("DIR".to_owned(), shell_word);
+    let (local, whose) = local.map_or(
+        (
+            "DIR".to_owned(),
+            ", DIR being the --localdb of the backups that use it",
+        ),
+        |local| (shell_word(local), ""),
+    );
     let lost = if let [one] = segments {
         format!("pileus clean --localdb={local} --lost={one}")
     } else {
@@ -53,30 +62,34 @@ fn cleaning(segments: &[SegmentId], arguments: &Verify, local: Option<&Path>) ->
             arguments.level
         )
     };
-    format!("so that the next backup stores again what it still has of it: {lost}")
+    format!("so that the next backup stores again what it still has of it: {lost}{whose}")
 }
 
-/// Says how to be rid of the snapshots that need the segments.
+/// Says what becomes of the snapshots that need the segments. Nobody should remove the last one of a scheme for what it lacks.
 fn removing(damage: &Damage, store: &Path, local: Option<&Path>) -> String {
-    let number = damage.snapshots.len();
-    let which = if number > NAMED_MAX {
-        " --remove=NAME, for each".to_owned()
-    } else {
-        let each = damage
-            .snapshots
-            .iter()
-            .map(|name| format!(" --remove={name}"));
-        each.collect()
+    let stay = format!(
+        "what is lost of {} stays lost",
+        count(damage.snapshots.len() as u64, "snapshot")
+    );
+    let which = match damage.superseded.len() {
+        0 => {
+            return format!(
+                "{stay}; once a newer one of the scheme is without damage, pileus verify says how to remove them"
+            );
+        }
+        1..=NAMED_MAX => {
+            let each = damage.superseded.iter();
+            let options: Vec<_> = each.map(|name| format!(" --remove={name}")).collect();
+            options.concat()
+        }
+        _ => " --remove=NAME, for each".to_owned(),
     };
     let local = local.filter(|local| *local != store);
     let local = local.map_or(String::new(), |local| {
         format!(" --localdb={}", shell_word(local))
     });
-    let stay = if number == 1 { "stays" } else { "stay" };
     format!(
-        "{} {stay} damaged, and can be restored but for that; to remove, once there is a newer one without damage: \
-         pileus prune --dest={}{local}{which}",
-        count(number as u64, "snapshot"),
+        "{stay}; to remove those that have a newer one without damage: pileus prune --dest={}{local}{which}",
         shell_word(store)
     )
 }

@@ -59,7 +59,7 @@ impl Restorer<'_> {
         let mut spool = plan.spool.reader();
         for &place in plan.directories.iter().rev() {
             let (entry, _) = spool.entry(place)?;
-            if self.rest.is_over() && self.would_lock_out(&entry) {
+            if self.rest.is_over() && would_lock_out(&entry) {
                 continue;
             }
             let (parent, name) = entry.path.split();
@@ -76,9 +76,9 @@ impl Restorer<'_> {
         }
         Ok(())
     }
+}
 
-    /// Tells whether a directory, once it has its mode, would keep out the restore that brings the rest of what is in it.
-    fn would_lock_out(&self, entry: &Entry) -> bool {
-        entry.mode & 0o300 != 0o300 && !geteuid().is_root()
-    }
+/// Tells whether a directory, once it has its mode, would keep out the restore that brings the rest of what is in it.
+fn would_lock_out(entry: &Entry) -> bool {
+    entry.mode & 0o300 != 0o300 && !geteuid().is_root()
 }

@@ -5,6 +5,7 @@
 //! file back, compares its checksum and finishes it.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
@@ -396,7 +397,7 @@ pub(crate) fn checksum(entry: &Entry) -> Option<Checksum> {
 }
 
 /// Says what becomes of a file that is not even begun.
-fn left_out(reason: String) -> String {
+fn left_out(reason: impl Display) -> String {
     format!("{reason}; {LEFT_OUT}")
 }
 

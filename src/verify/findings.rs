@@ -256,15 +256,29 @@ impl Telling<'_> {
         listed_by.is_some_and(|listed| !listed.is_empty() && listed.without(&self.gone).is_empty())
     }
 
+    /// Says what damaged segments lead back to.
     fn damage(&self, segments: impl Iterator<Item = u32>) -> Damage {
         let (mut ids, mut snapshots) = (Vec::new(), SnapshotSet::default());
         for number in segments {
             ids.push(self.segments.id(number));
             snapshots.add(self.segments.listed_by(number));
         }
+        let damaged = self.names(&snapshots.without(&self.gone));
+        let mut whole = SnapshotSet::default();
+        (0..self.names.len()).for_each(|number| whole.insert(number));
+        let whole = self.names(&whole.without(&snapshots).without(&self.gone));
+        let is_superseded = |name: &&SnapshotName| {
+            let by = |later: &SnapshotName| {
+                later.scheme() == name.scheme() && later.instant() > name.instant()
+            };
+            whole
+                .iter()
+                .any(|other| !other.is_checkpoint() && by(other))
+        };
         Damage {
             segments: ids,
-            snapshots: self.names(&snapshots.without(&self.gone)),
+            superseded: damaged.iter().filter(is_superseded).cloned().collect(),
+            snapshots: damaged,
         }
     }
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::runs::{self, RunRecord};
 use super::uses::most_used;
@@ -100,19 +100,30 @@ pub fn snapshots(directory: &Path) -> Result<Vec<SnapshotName>> {
     Ok(names.collect())
 }
 
-/// Returns those of some segments that new snapshots may refer to.
-pub fn counted_on(directory: &Path, segments: &[SegmentId]) -> Result<Vec<SegmentId>> {
+/// Which of some segments new snapshots may refer to, as far as one local state knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// These.
+    pub usable: Vec<SegmentId>,
+    /// Of these nothing is known: another local state may have made them.
+    pub unknown: Vec<SegmentId>,
+}
+
+/// Looks for segments in the database in `directory`.
+pub fn standing(directory: &Path, segments: &[SegmentId]) -> Result<Standing> {
     look(directory, |connection| {
-        let sql = "SELECT count(*) FROM segment WHERE uuid = ?1 AND expired IS NULL";
-        let mut statement = connection.prepare(sql)?;
-        let mut found = Vec::new();
-        for segment in segments {
-            let rows: i64 = statement.query_row([segment.as_bytes()], |row| row.get(0))?;
-            if rows > 0 {
-                found.push(*segment);
+        let mut statement =
+            connection.prepare("SELECT expired IS NULL FROM segment WHERE uuid = ?1")?;
+        let mut standing = Standing::default();
+        for &segment in segments {
+            let usable = statement.query_row([segment.as_bytes()], |row| row.get::<_, bool>(0));
+            match usable.optional()? {
+                Some(true) => standing.usable.push(segment),
+                Some(false) => {}
+                None => standing.unknown.push(segment),
             }
         }
-        Ok(found)
+        Ok(standing)
     })
 }
 

@@ -145,12 +145,22 @@ fn one_damaged_segment_of_many_costs_what_was_in_it() {
     let told = verify(&nights, without["snapshot"].as_str().expect("a name")).stderr;
     assert!(told.contains("nothing new refers to it"), "{told}");
     assert!(!told.contains("pileus clean"), "is done: {told}");
+    // Local state of other backups knows nothing of it, and cannot say that nothing is to be done.
+    nights
+        .place
+        .succeed(["backup", "--dest=elsewhere", "--localdb=other", "tree"]);
+    let other = ["verify", "--dest=store", "--localdb=other"];
+    let told = nights.place.survive(other).stderr;
+    assert!(
+        told.contains("pileus clean --localdb=DIR --lost="),
+        "{told}"
+    );
     let next = assert_next_is_whole(&mut nights);
     let all = ["verify", "--dest=store", "--level=files"];
     let told = nights.place.survive(all).stderr;
     let advice = told
         .lines()
-        .find_map(|line| line.split_once("damage: pileus "));
+        .find_map(|line| line.split_once("without damage: pileus "));
     let (_, prune) = advice.unwrap_or_else(|| panic!("a line to type in {told}"));
     // The nights are ahead of the clock, of which prune warns.
     nights.place.survive(prune.split(' '));
