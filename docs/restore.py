@@ -197,13 +197,13 @@ def make(target, path, entry, first_links):
 
 def make_file(name, path, entry):
     """Writes a file, then reads it to check it. Null bytes and lost blocks are left out: they become holes."""
-    descriptor, lost = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), []
+    descriptor, lost, written = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), [], 0
     try:
         with open(descriptor, "w+b") as file:
             for reference in filter(None, parts(entry[b"data"], None, 3, lost)):
                 with going_on(path, later=lost):
                     if not reference.startswith(b"zero"):
-                        file.write(read(reference))
+                        written += file.write(read(reference))
                         continue
                 file.seek(int(REFERENCE.fullmatch(reference)["length"] or 0), os.SEEK_CUR)
             file.truncate()  # makes the hole at the end, if there is one
@@ -211,11 +211,17 @@ def make_file(name, path, entry):
                 raise ValueError(lost[0])
             file.seek(0)
             check("its contents are", iter(lambda: file.read(1 << 20), b""), entry[b"checksum"])
-    except Exception as error:
-        with contextlib.suppress(OSError):
-            os.link(name, name + b".damaged")
+    except KeyboardInterrupt:
         os.unlink(name)
-        raise ValueError("%s; what could be restored is in %r" % (words(error), os.fsdecode(name + b".damaged")))
+        raise
+    except Exception as error:
+        left = "it is left out"
+        with contextlib.suppress(OSError):
+            if written:
+                os.link(name, name + b".damaged")
+                left = "what could be restored is in %r" % os.fsdecode(name + b".damaged")
+        os.unlink(name)
+        raise ValueError("%s; %s" % (words(error), left))
 
 def set_attributes(name, path, entry):
     """Owner first, since a new owner takes away capabilities and set-id bits; then extended attributes, since a mode
@@ -268,4 +274,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main(*map(os.fsencode, sys.argv[1:])) if len(sys.argv) in (3, 4) else __doc__)
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -281,6 +281,14 @@ impl Console {
     }
 }
 
+/// Prints a line on standard error if that is a terminal, without waiting for another thread, which may be waiting for whoever reads.
+pub(crate) fn tell_terminal_at_once(text: &str) {
+    if io::stderr().is_terminal() {
+        let erase = if is_capable_terminal() { ERASE } else { "\n" };
+        drop(writeln!(io::stderr(), "{erase}{NAME}{text}"));
+    }
+}
+
 impl Output {
     /// Takes the line of progress away, so that something else may be printed.
     fn erase(&mut self) {

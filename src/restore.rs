@@ -124,7 +124,8 @@ pub struct RestoreReport {
     pub interrupted: bool,
 }
 
-/// Restores a snapshot, until `stop` is set, which is looked at between objects. An error means that the restore did not go through; problems of single entries are counted in the report.
+/// Restores a snapshot, or as much of it as was done when `stop` is set. An error means that the restore did not go through; problems of
+/// single entries are counted in the report.
 pub fn run(
     options: &RestoreOptions,
     stop: &AtomicBool,

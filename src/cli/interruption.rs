@@ -1,7 +1,7 @@
 //! SIGINT and SIGTERM. A backup and a restore end in order, since they can leave things better than they are in the middle: the one a
 //! checkpoint, the other no half file. All other commands end at once, and on a terminal say so; what they leave is what any death would.
 
-use std::io::{self, IsTerminal, Write};
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -11,6 +11,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::{flag, low_level};
 
 use super::{Failure, INTERRUPTED};
+use crate::console;
 
 /// Stack of a thread that prints one line.
 const STACK_BYTES: usize = 64 << 10;
@@ -18,7 +19,7 @@ const STACK_BYTES: usize = 64 << 10;
 /// Makes the signals ask the run to end in order, by a flag; a second one ends it at once.
 pub(super) fn stop_in_order() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in heeded() {
         // In this order: the first signal finds the flag not set yet.
         flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&stop))
             .and_then(|_| flag::register(signal, Arc::clone(&stop)))
@@ -29,26 +30,32 @@ pub(super) fn stop_in_order() -> Result<Arc<AtomicBool>, Failure> {
 
 /// Makes the signals end the process as they do by themselves, but not without a word. Where that cannot be had, they do so without one.
 pub(super) fn end_at_once() {
-    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else {
+    let Ok(mut signals) = Signals::new(heeded()) else {
         return;
     };
     let wait = move || {
         if let Some(signal) = signals.forever().next() {
-            // Not by way of the console, whose lock may be held by a thread that waits for whoever reads. A terminal reads.
-            if io::stderr().is_terminal() {
-                drop(writeln!(io::stderr(), "\r\x1b[Kpileus: interrupted"));
-            }
+            console::tell_terminal_at_once("interrupted");
             drop(low_level::emulate_default_handler(signal));
         }
     };
     let thread = thread::Builder::new().stack_size(STACK_BYTES);
     if thread.spawn(wait).is_err() {
         let always = Arc::new(AtomicBool::new(true));
-        for signal in [SIGINT, SIGTERM] {
+        for signal in heeded() {
             drop(flag::register_conditional_default(
                 signal,
                 Arc::clone(&always),
             ));
         }
     }
+}
+
+/// Returns those of the signals that are not to be ignored: a shell without job control has what it starts in the background ignore Ctrl-C.
+fn heeded() -> Vec<i32> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let is_heeded = |signal: &i32| ignored.unwrap_or(0) >> (signal - 1) & 1 == 0;
+    [SIGINT, SIGTERM].into_iter().filter(is_heeded).collect()
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use pileus::monitor::{Event, Monitor};
 use pileus::restore::{self, Overwrite, OwnerPolicy, RestoreOptions, RestoreReport};
 use pileus::store::catalog::Catalog;
 use serde_json::json;
@@ -21,7 +22,7 @@ pub(crate) fn run(arguments: &Restore, console: &Console) -> Result<u8, Failure>
     check_includes(arguments).map_err(Failure::Usage)?;
     let jobs = super::jobs(arguments.jobs.as_deref())?;
     check_delete(arguments, overwrite).map_err(Failure::Usage)?;
-    check_target(arguments).map_err(Failure::Usage)?;
+    check_target(arguments, console).map_err(Failure::Usage)?;
     let catalog = Catalog::open(&arguments.which.stored.dest)?;
     let snapshot = super::choose(&arguments.which, &catalog)?;
     let options = RestoreOptions {
@@ -76,26 +77,32 @@ fn check_includes(arguments: &Restore) -> Result<(), String> {
     })
 }
 
-/// Refuses to restore among the files of the store, which only backups write to.
-fn check_target(arguments: &Restore) -> Result<(), String> {
+/// Refuses to restore among the files of the store, which only backups write to, and notes a place below it.
+fn check_target(arguments: &Restore, console: &Console) -> Result<(), String> {
     let (store, target) = (&arguments.which.stored.dest, &arguments.target);
-    // What is not there yet will be where its parent is.
+    let shown = target.display();
+    // What is not there yet will be where its parent is; above a name alone is the working directory.
     let there = target.ancestors().find_map(|at| {
-        // Above a name alone is the working directory.
         let at = if at.as_os_str().is_empty() {
             Path::new(".")
         } else {
             at
         };
-        fs::canonicalize(at).ok()
+        fs::canonicalize(at).ok().map(|place| (at == target, place))
     });
-    match (fs::canonicalize(store), there) {
-        (Ok(store), Some(place)) if place.starts_with(&store) => Err(format!(
-            "--target={} is in the store, which only backups write to: choose another place",
-            target.display()
-        )),
-        _ => Ok(()),
+    if let (Ok(store), Some((is_target, place))) = (fs::canonicalize(store), there)
+        && place.starts_with(&store)
+    {
+        if is_target && place == store {
+            return Err(format!(
+                "--target={shown} is the store itself, which only backups write to: choose another place"
+            ));
+        }
+        console.event(&Event::Note(&format!(
+            "--target={shown} lies in the store, beside its files: another place would keep them apart"
+        )));
     }
+    Ok(())
 }
 
 fn overwrite(text: &str) -> Result<Overwrite, String> {

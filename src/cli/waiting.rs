@@ -42,7 +42,7 @@ impl WaitArguments {
     }
 }
 
-/// Parses lengths of time such as `90s`, `10m` and sums of them (`2h30m`).
+/// Parses lengths of time such as `90s`, `10min` and sums of them (`2h30min`).
 fn parse(text: &str) -> Option<Duration> {
     let mut seconds = 0_u64;
     for (number, unit) in quantities(text)? {

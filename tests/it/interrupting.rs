@@ -111,3 +111,18 @@ fn what_only_reads_ends_at_once_and_says_so_on_a_terminal_alone() {
         "{told:?}"
     );
 }
+
+#[test]
+fn a_signal_that_is_ignored_from_the_start_stays_ignored() {
+    let place = stored_through_a_filter("");
+    let ignoring = ["sh", "-c", "trap '' INT; exec \"$0\" \"$@\""];
+    for run in [
+        &["verify", "--level=files"][..],
+        &["restore", "--target=back"],
+    ] {
+        let words = [run, &["--dest=store", UNFILTER]].concat();
+        let ended = Ended::of(&mut place.command_under(&ignoring, words));
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        place.sh("rmdir once; rm opened");
+    }
+}

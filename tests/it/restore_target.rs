@@ -54,19 +54,18 @@ fn a_target_that_is_no_directory_is_refused() {
         "keep\n"
     );
     assert!(!place.join("nowhere").exists());
-    for target in [
-        "--target=./store/",
-        "--target=store/new",
-        "--target=real/../store/no/where",
+    let ended = place.run(["restore", "--dest=store", "--target=./store/"]);
+    ended.assert_one_line(2, &["--target=./store/", "the store itself"]);
+    for (directory, dest, target) in [
+        (".", "store", "store/a"),
+        ("store", ".", "b"),
+        ("store", "../store", "./c"),
     ] {
-        let ended = place.run(["restore", "--dest=store", target]);
-        ended.assert_one_line(2, &[target, "is in the store"]);
-    }
-    for target in [".", "new", "./new", "../store/new"] {
-        let arguments = ["restore", "--dest=.", "--target", target];
-        let mut command = place.command(arguments);
-        let ended = Ended::of(command.current_dir(place.join("store")));
-        ended.assert_one_line(2, &[target, "is in the store"]);
+        let (dest, target) = (format!("--dest={dest}"), format!("--target={target}"));
+        let mut command = place.command(["restore", "-v", &dest, &target]);
+        let ended = Ended::of(command.current_dir(place.join(directory)));
+        let told = format!("{target} lies in the store");
+        assert!(ended.stdout.contains(&told), "{ended:?}");
     }
     // What the user names may be a link to a directory.
     symlink("real", place.join("link")).expect("a link is made");

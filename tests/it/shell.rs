@@ -146,6 +146,11 @@ fn options_before_the_command_are_answered_with_the_line_to_type() {
             r"backup --exclude='*.o' --dest=x 'it'\''s'",
         ),
         (&["--dest=x"], "COMMAND --dest=x"),
+        (&["--dest", "backup", "ls", "a"], "ls --dest backup a"),
+        (
+            &["--scheme", "list", "-q", "verify"],
+            "verify --scheme list -q",
+        ),
     ] {
         let ended = place.run(words);
         let wanted = format!(

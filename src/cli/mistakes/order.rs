@@ -20,9 +20,10 @@ pub(super) fn answer(
     if error.kind() != ErrorKind::UnknownArgument || !option.starts_with('-') {
         return None;
     }
-    // What is no option before the command may be the value of one: `--dest x list`.
+    // What stands behind an option that takes a value is no command, whatever its name: `--dest backup list`.
+    let is_value = |at: usize| at > 0 && takes_next(definition, &words[at - 1]);
     let found = words.iter().enumerate().find_map(|(at, word)| {
-        let command = definition.find_subcommand(word)?;
+        let command = definition.find_subcommand(word).filter(|_| !is_value(at))?;
         Some((at, command))
     });
     let told = "options stand behind the command: pileus";
@@ -50,6 +51,21 @@ pub(super) fn answer(
         command.get_name(),
         behind.collect::<String>()
     ))
+}
+
+/// Tells whether a word is an option of some command whose value is the next word.
+fn takes_next(definition: &Command, word: &OsStr) -> bool {
+    let Some(name) = word.to_str().and_then(|word| word.strip_prefix("--")) else {
+        return false;
+    };
+    let mut arguments = definition
+        .get_subcommands()
+        .flat_map(Command::get_arguments);
+    arguments.any(|argument| {
+        let aliases = argument.get_all_aliases().unwrap_or_default();
+        let is_named = argument.get_long() == Some(name) || aliases.contains(&name);
+        is_named && argument.get_action().takes_values() && !argument.is_require_equals_set()
+    })
 }
 
 /// Tells whether a command has this option.
