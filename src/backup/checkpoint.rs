@@ -18,6 +18,7 @@ use crate::format::snapshot_name::SnapshotName;
 use crate::format::sums::{self, FileSum};
 use crate::local::database::Database;
 use crate::local::stat_cache::FinishedCache;
+use crate::store::filter::{Codec, Filter};
 use crate::wording::{self, shell_word};
 
 /// From so many entries on, it is told if most are gone.
@@ -216,9 +217,15 @@ impl Run<'_> {
             let local = local
                 .as_ref()
                 .map(|local| format!(" --localdb={}", shell_word(local)));
+            let unfilter = match &self.options.filter {
+                Filter::Command { extension, .. } if !Codec::is_known_extension(extension) => {
+                    " --unfilter=COMMAND"
+                }
+                _ => "",
+            };
             let reason = format!(
                 "snapshot {snapshot} is complete, but the local state does not know it: {error:#}; the next run stores again what this one \
-                 added, unless pileus rebuild --dest={}{} comes first",
+                 added, unless pileus rebuild --dest={}{}{unfilter} comes first",
                 shell_word(store),
                 local.unwrap_or_default()
             );
