@@ -73,8 +73,13 @@ fn removing(damage: &Damage, store: &Path, local: Option<&Path>) -> String {
     );
     let which = match damage.superseded.len() {
         0 => {
+            let them = if damage.snapshots.len() == 1 {
+                "it"
+            } else {
+                "them"
+            };
             return format!(
-                "{stay}; once a newer one of the scheme is without damage, pileus verify says how to remove them"
+                "{stay}; once a newer one of the scheme is without damage, pileus verify says how to remove {them}"
             );
         }
         1..=NAMED_MAX => {

@@ -25,6 +25,10 @@ impl Restorer<'_> {
         for &(place, first) in &plan.links {
             let ((path, work), (first, _)) = (spool.path(place)?, spool.path(first)?);
             let Some(expected) = inodes.get(&first) else {
+                // Then the first name was left out with the rest, and so is this one.
+                if self.rest.leaves_out() {
+                    continue;
+                }
                 self.problem(
                     path.as_bytes(),
                     format_args!("is a link of {first}, which could not be restored"),

@@ -10,7 +10,7 @@ use crate::chosen::Wanted;
 use crate::format::descriptor::Descriptor;
 use crate::monitor::Counter;
 use crate::snapshot;
-use crate::wording::count;
+use crate::wording::{count, shell_word};
 
 /// Fails if there was nothing to restore, and names the PATHs that are not there. `items` counts what was read of the log, and lost.
 pub(super) fn check_found(
@@ -21,7 +21,10 @@ pub(super) fn check_found(
 ) -> Result<()> {
     let snapshot = &options.snapshot;
     if let (0, 1..) = items {
-        bail!("nothing of the metadata of snapshot {snapshot} can be read");
+        bail!(
+            "nothing of the metadata of snapshot {snapshot} can be read: choose another one with --snapshot (pileus list --dest={} names them)",
+            shell_word(&options.store)
+        );
     }
     let mut unmet = wanted.chosen.unmet().peekable();
     if let Some(first) = unmet.peek()

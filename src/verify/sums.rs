@@ -58,7 +58,7 @@ impl<'c> Sums<'c> {
             Err(_) if self.catalog.has_gone(name) => return,
             Err(error) => {
                 let reason = format_args!(
-                    "its sums cannot be used, so no segment is compared with them (a restore does without): {error:#}"
+                    "its sums cannot be used, so no segment is compared with them (a restore does without; to have it back, copy it from another copy of the store): {error:#}"
                 );
                 monitor.problem(name.to_string().as_bytes(), reason);
                 return;
