@@ -16,6 +16,9 @@ impl Age {
                 "\"{text}\" is not a length of time: write numbers with s, min, h, d, w, mo (months) or y, such as 14d or 1y6mo"
             )
         };
+        if let Some(advice) = of_lone_m(text) {
+            return Err(format!("\"{text}\" is not a length of time: {advice}"));
+        }
         let mut span = Span::new();
         for (number, unit) in quantities(text).ok_or_else(wrong)? {
             let number = i64::try_from(number).map_err(|_| wrong())?;
@@ -47,6 +50,17 @@ impl Age {
     }
 }
 
+/// Says what to write in place of an age with a lone `m`; nothing if a text is none.
+#[must_use]
+pub fn of_lone_m(text: &str) -> Option<String> {
+    let (number, _) = quantities(text)?
+        .into_iter()
+        .find(|(_, unit)| *unit == "m")?;
+    Some(format!(
+        "write {number}min for minutes or {number}mo for months"
+    ))
+}
+
 /// Takes a text such as `1y6mo` apart, into numbers and what stands behind each; none if it is empty or anything else.
 #[must_use]
 pub fn quantities(text: &str) -> Option<Vec<(u64, &str)>> {
@@ -67,6 +81,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_lone_m_is_answered_with_both_of_its_meanings() {
+        for (text, advice) in [("10m", "10min for minutes or 10mo"), ("1y6m", "6min for")] {
+            let error = Age::parse(text).expect_err(text);
+            assert!(error.contains(advice), "{error}");
+        }
+    }
+
+    #[test]
     fn ages_as_people_write_them() {
         for good in [
             "0h", "0s", "90min", "36h", "14d", "1y6mo", "2w3d", "1d1d", "9999y",
@@ -75,7 +97,6 @@ mod tests {
         }
         for bad in [
             "",
-            "6m",
             "d",
             "1",
             "-1d",

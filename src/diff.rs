@@ -86,8 +86,12 @@ pub struct DiffReport {
     pub changed: u64,
     /// Paths of which only something else changed.
     pub metadata: u64,
-    /// Paths that cannot be compared because something is lost or cannot be read.
+    /// Paths that cannot be compared because something is lost or cannot be read; there may be more that nobody knows of.
     pub not_compared: u64,
+    /// Paths that were compared.
+    pub compared: u64,
+    /// Whether a part of a side is lost or cannot be read.
+    pub is_partial: bool,
     /// By how much files that are new or grew are larger, in bytes.
     pub added_bytes: u64,
     /// By how much files that vanished or shrank are smaller, in bytes.
@@ -131,6 +135,7 @@ pub fn run(
         monitor: Counter::new(monitor),
         report: DiffReport::default(),
         tell,
+        of_old: 0,
         expected: old.totals.map(|totals| totals.entries),
     };
     match &options.new {
@@ -173,6 +178,9 @@ pub fn run(
             );
             let old = MetadataLogReader::new(&mut objects, old.root);
             comparison.compare(Merged::new(old, disk))?;
+            if options.only.is_empty() && options.excluded.is_empty() {
+                comparison.count_lost();
+            }
         }
     }
     Ok(comparison.finish())
@@ -188,6 +196,8 @@ struct Comparison<'r, 'c> {
     monitor: Counter<'r>,
     report: DiffReport,
     tell: &'r mut dyn FnMut(&Difference<'_>) -> Result<()>,
+    /// Number of entries of the older side that were read.
+    of_old: u64,
     /// Number of entries to compare, if that is known before.
     expected: Option<u64>,
 }
@@ -198,6 +208,7 @@ impl Comparison<'_, '_> {
             self.tell_progress(done, &step);
             match step {
                 Step::Lost(side, error) => {
+                    self.report.is_partial = true;
                     if error.is_news()? {
                         let of = match side {
                             Side::Old => "of the older side: ",
@@ -207,11 +218,25 @@ impl Comparison<'_, '_> {
                             .problem(&error.subject, format_args!("{of}{}", error.reason));
                     }
                 }
-                Step::One(side, entry, certain) => self.one(side, &entry, certain)?,
-                Step::Both(both) => self.both(&both.0, &both.1)?,
+                Step::One(side, entry, certain) => {
+                    self.of_old += u64::from(side == Side::Old);
+                    self.one(side, &entry, certain)?;
+                }
+                Step::Both(both) => {
+                    self.of_old += 1;
+                    self.both(&both.0, &both.1)?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Counts what the snapshot has lost: of the disk, only what the snapshot is known to be about was looked at.
+    fn count_lost(&mut self) {
+        if let Some(entries) = self.expected.filter(|_| self.report.is_partial) {
+            let lost = entries.saturating_sub(self.of_old);
+            self.report.not_compared = self.report.not_compared.max(lost);
+        }
     }
 
     /// Tells how far the comparison has come, if anybody wants to know.
@@ -244,8 +269,12 @@ impl Comparison<'_, '_> {
 
     fn finish(mut self) -> DiffReport {
         for path in self.chosen.unmet() {
-            self.monitor
-                .problem(path.as_bytes(), "is on neither of the sides");
+            let reason = if self.report.is_partial {
+                "is in nothing that can be read of the sides"
+            } else {
+                "is on neither of the sides"
+            };
+            self.monitor.problem(path.as_bytes(), reason);
         }
         self.report.problems = self.monitor.problems();
         self.report
@@ -278,6 +307,7 @@ impl Comparison<'_, '_> {
             self.report.not_compared += 1;
             return Ok(());
         }
+        self.report.compared += 1;
         let (old, new) = match side {
             Side::Old => {
                 self.report.removed += 1;
@@ -302,6 +332,7 @@ impl Comparison<'_, '_> {
         if !self.is_wanted(&old.path, is_directory(old) || is_directory(new)) {
             return Ok(());
         }
+        self.report.compared += 1;
         let mut aspects = changes::metadata(old, new, self.contents.recorded);
         match self.contents.differ(old, new) {
             Ok(true) => aspects.insert(0, Aspect::Contents),

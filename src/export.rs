@@ -78,11 +78,13 @@ pub fn run(
         monitor: Counter::new(monitor),
         entries: 0,
     };
+    let mut is_lossy = false;
     for item in MetadataLogReader::new(&mut objects, descriptor.root) {
         match item {
             Ok(entry) if chosen.relate(&entry.path) == Relation::Within => export.entry(&entry)?,
             Ok(_) => {}
             Err(error) => {
+                is_lossy = true;
                 if error.is_news()? {
                     export.monitor.problem(&error.subject, error.reason);
                 }
@@ -90,7 +92,7 @@ pub fn run(
         }
     }
     for path in chosen.unmet() {
-        let reason = snapshot::lacks(&options.store, &options.snapshot, path);
+        let reason = snapshot::lacks_as_read(&options.store, &options.snapshot, path, is_lossy);
         export.monitor.problem(path.as_bytes(), reason);
     }
     export.archive.finish()?;

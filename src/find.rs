@@ -5,6 +5,10 @@
 //! snapshot and are wanted by path: those of one snapshot are in path order already, lie on disk as one run, and are merged. Memory holds
 //! one event and a buffer of each run, whatever is found.
 //!
+//! Where a part of a snapshot's metadata is lost, nobody knows whether what the one before has there is still so, or there at all: that
+//! ends its version, and the next snapshot in which the path is known begins another. A version has only snapshots that are known to
+//! have it so.
+//!
 //! Checkpoints are left out: they have what a run had come to, and the rest would seem to have vanished.
 
 mod runs;
@@ -51,7 +55,7 @@ pub struct Version<'a> {
     pub last: &'a SnapshotName,
     /// Number of snapshots from the first to the last.
     pub snapshots: u64,
-    /// The next snapshot of the series, if it has the path in another version or not at all.
+    /// The next snapshot of the series, unless the series ends here.
     pub end: Option<End<'a>>,
 }
 
@@ -62,6 +66,8 @@ pub enum End<'a> {
     Changed(&'a SnapshotName),
     /// The snapshot does not have the path.
     Vanished(&'a SnapshotName),
+    /// What the snapshot has there is lost.
+    Lost(&'a SnapshotName),
 }
 
 /// What a search found.
@@ -181,9 +187,12 @@ impl Search<'_> {
                 Step::One(Side::New, entry, _) if self.fits(&entry) => {
                     self.runs.add(Event::Is(entry))?;
                 }
-                // Of what may be in a lost part, the last version known goes on.
-                Step::One(Side::Old, entry, true) if self.fits(&entry) => {
-                    self.runs.add(Event::Vanished(entry.path))?;
+                Step::One(Side::Old, entry, certain) if self.fits(&entry) => {
+                    self.runs.add(if certain {
+                        Event::Vanished(entry.path)
+                    } else {
+                        Event::Lost(entry.path)
+                    })?;
                 }
                 // What the older side lost was told when it was the newer one.
                 Step::Lost(Side::Old, _) | Step::One(..) => {}
@@ -218,6 +227,9 @@ fn is_same(old: &Entry, new: &Entry, recorded: Recorded) -> bool {
     contents != Sameness::Different && changes::metadata(old, new, recorded).is_empty()
 }
 
+/// How a version ended, in a snapshot still to be named.
+type Ending<'m> = fn(&'m SnapshotName) -> End<'m>;
+
 /// A version that goes on until an event says otherwise.
 struct Open {
     entry: Box<Entry>,
@@ -225,8 +237,8 @@ struct Open {
     first: usize,
 }
 
-fn tell_versions(
-    members: &[Member],
+fn tell_versions<'m>(
+    members: &'m [Member],
     runs: Runs,
     tell: &mut dyn FnMut(&Version<'_>) -> Result<()>,
 ) -> Result<FindReport> {
@@ -237,7 +249,7 @@ fn tell_versions(
     let mut events = runs.merge()?;
     let mut open: Option<Open> = None;
     let mut path: Option<EntryPath> = None;
-    let mut end_version = |open: Option<Open>, end: Option<(usize, bool)>| -> Result<()> {
+    let mut end_version = |open: Option<Open>, end: Option<(usize, Ending<'m>)>| -> Result<()> {
         let Some(Open { entry, first }) = open else {
             return Ok(());
         };
@@ -253,14 +265,7 @@ fn tell_versions(
             first: &members[first].name,
             last: &members[behind - 1].name,
             snapshots: (behind - first) as u64,
-            end: end.map(|(at, vanished)| {
-                let name = &members[at].name;
-                if vanished {
-                    End::Vanished(name)
-                } else {
-                    End::Changed(name)
-                }
-            }),
+            end: end.map(|(at, ending)| ending(&members[at].name)),
         })
     };
     let mut paths = 0;
@@ -277,17 +282,10 @@ fn tell_versions(
             path = Some(event.path().clone());
         }
         match event {
-            Event::Vanished(_) => end_version(open.take(), Some((at, true)))?,
+            Event::Vanished(_) => end_version(open.take(), Some((at, End::Vanished)))?,
+            Event::Lost(_) => end_version(open.take(), Some((at, End::Lost)))?,
             Event::Is(entry) => {
-                // Behind a lost part, the same version is met again.
-                let recorded = |open: &Open| members[open.first].recorded.and(members[at].recorded);
-                if open
-                    .as_ref()
-                    .is_some_and(|open| is_same(&open.entry, &entry, recorded(open)))
-                {
-                    continue;
-                }
-                end_version(open.take(), Some((at, false)))?;
+                end_version(open.take(), Some((at, End::Changed)))?;
                 open = Some(Open { entry, first: at });
             }
         }

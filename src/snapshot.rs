@@ -3,16 +3,15 @@
 //! `latest`, a full name, the beginning of one, or `@TIME`: what users type for `--snapshot`. A name that fits nothing is answered
 //! with the nearest one that exists.
 
+mod time;
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
 
-use crate::age::Age;
 use crate::format::FormatError;
 use crate::format::descriptor::Descriptor;
 use crate::format::path::EntryPath;
@@ -21,6 +20,7 @@ use crate::pattern;
 use crate::store::catalog::Catalog;
 use crate::store::command;
 use crate::wording::{of_scheme, shell_word};
+use time::Wrong;
 
 /// Finds the snapshot that `wanted` means among those of `scheme` (all if none).
 pub fn choose(
@@ -45,11 +45,11 @@ pub fn choose(
         return Ok((*complete.unwrap_or(&candidates[candidates.len() - 1])).clone());
     }
     if let Some(time) = wanted.strip_prefix('@') {
-        let limit = parse_time(time, now).ok_or_else(|| {
-            anyhow!(
-                "\"{wanted}\" is not a time that has passed: write @2026-11-01, @2026-11-01T12:00 (local; UTC, as list tells it, is @2026-11-01T12:00:00Z), or \
-                 an age in s, min, h, d, w, mo (months) or y, such as @3d"
-            )
+        let limit = time::parse(time, now).map_err(|wrong| match wrong {
+            Wrong::NoTime(advice) => anyhow!("\"{wanted}\" is no time: {advice}"),
+            Wrong::ToCome => {
+                anyhow!("\"{wanted}\" has not come yet: the last snapshot is called latest")
+            }
         })?;
         let before = candidates
             .iter()
@@ -70,7 +70,7 @@ pub fn choose(
         .collect();
     match matching[..] {
         [one] => Ok((*one).clone()),
-        [] if parse_time(wanted, now).is_some() => bail!(
+        [] if time::parse(wanted, now).is_ok() => bail!(
             "there is no snapshot \"{wanted}\": a time is written @{wanted}, and means the last one up to then"
         ),
         [] => bail!(
@@ -138,12 +138,25 @@ fn is_damage(error: &anyhow::Error) -> bool {
 /// Says behind a path that a snapshot does not have it, and how to find those that do.
 #[must_use]
 pub fn lacks(store: &Path, snapshot: &SnapshotName, path: &EntryPath) -> String {
+    lacks_as_read(store, snapshot, path, false)
+}
+
+/// Says the same where a part of the metadata may be `lost`, in which the path may have been.
+#[must_use]
+pub fn lacks_as_read(
+    store: &Path,
+    snapshot: &SnapshotName,
+    path: &EntryPath,
+    lost: bool,
+) -> String {
+    let known = if lost { "what can be read of " } else { "" };
     let text = path.to_string();
     if text == "latest" || SnapshotName::parse(&text).is_some() {
         return format!(
-            "is not in snapshot {snapshot}; another snapshot is chosen with --snapshot={text}"
+            "is not in {known}snapshot {snapshot}; another snapshot is chosen with --snapshot={text}"
         );
     }
+    let dashes = if text.starts_with('-') { "-- " } else { "" };
     let store = shell_word(store);
     let pattern = shell_word(OsStr::from_bytes(&pattern::escaped(path.as_bytes())));
     // What is shown of a name is not always its bytes.
@@ -153,28 +166,8 @@ pub fn lacks(store: &Path, snapshot: &SnapshotName, path: &EntryPath) -> String 
         ""
     };
     format!(
-        "is not in snapshot {snapshot}{typed}; to look for it in all of them: pileus find --dest={store} {pattern}"
+        "is not in {known}snapshot {snapshot}{typed}; to look for it in all of them: pileus find --dest={store} {dashes}{pattern}"
     )
-}
-
-/// Parses a point in time: a date (its end, local time), a date and time (local; with `Z` behind it as `list` tells it, in UTC), or an
-/// age such as `3d` or `12h`. A time to come is none.
-fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
-    if let Ok(age) = Age::parse(text) {
-        return Some(age.before(now));
-    }
-    let local = |time: DateTime| Some(time.to_zoned(TimeZone::system()).ok()?.timestamp());
-    let has_passed = |time: &Timestamp| *time <= now;
-    if text.contains('T') {
-        let time = text.parse().ok();
-        return time
-            .or_else(|| local(text.parse().ok()?))
-            .filter(has_passed);
-    }
-    let date: Date = text.parse().ok()?;
-    local(date.at(0, 0, 0, 0)).filter(has_passed)?;
-    let next = local(date.tomorrow().ok()?.at(0, 0, 0, 0))?;
-    next.checked_sub(1.nanosecond()).ok()
 }
 
 /// Says what to write in place of a name that no snapshot has.
@@ -302,19 +295,10 @@ mod tests {
                 None,
                 "write more of the name, or --scheme=b for the latest of that scheme",
             ),
-            (
-                NAMES,
-                "@x",
-                None,
-                "is not a time that has passed: write @2026-11-01",
-            ),
-            (
-                NAMES,
-                "@2026-11-21T12:00:01Z",
-                None,
-                "is not a time that has passed",
-            ),
-            (NAMES, "@2026-11-23", None, "is not a time that has passed"),
+            (NAMES, "@x", None, "\"@x\" is no time: write @2026-11-01"),
+            (NAMES, "@5m", None, "\"@5m\" is no time: write 5min"),
+            (NAMES, "@2026-11-23", None, "has not come yet"),
+            (NAMES, "2026", None, "a time is written @2026,"),
             (
                 NAMES,
                 "latest~1",

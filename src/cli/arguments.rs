@@ -3,6 +3,7 @@
 mod itself;
 mod keeping;
 mod looking;
+mod words;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use crate::console::{Verbosity, help_columns};
 pub(crate) use itself::{Completions, Config, ConfigAction, Man};
 pub(crate) use keeping::{Clean, KeepArguments, Prune, Rebuild, Verify};
 pub(crate) use looking::{Cat, Diff, Export, Find, List, Ls, Report, Stats};
+use words::Words;
 
 /// Where help has the options that every command takes; without it, they would stand between those of the command.
 const OF_ALL: &str = "Options of every command";
@@ -52,6 +54,7 @@ pub(crate) struct Arguments {
 
     /// Show how far the run has come: auto (if standard error is a terminal), always or never
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true, help_heading = OF_ALL)]
+    #[arg(value_parser = Words(&["auto", "always", "never"]), hide_possible_values = true)]
     pub(crate) progress: String,
 
     /// Read this configuration file and no other
@@ -123,7 +126,8 @@ pub(crate) struct Backup {
     pub(crate) choosing: ChoosingArguments,
 
     /// bzip2, zstd, gzip or none, with a level: zstd:9 [default: bzip2]
-    #[arg(long, value_name = "CODEC[:LEVEL]")]
+    #[arg(long, value_name = "CODEC[:LEVEL]", hide_possible_values = true)]
+    #[arg(value_parser = Words(&["bzip2", "zstd", "gzip", "none"]))]
     pub(crate) compression: Option<String>,
 
     /// Send each segment through this shell command, such as "gpg -e -r KEY"
@@ -147,7 +151,13 @@ pub(crate) struct Backup {
     pub(crate) jobs: Option<String>,
 
     /// Refer to blocks that the store has: always, verify (compare them with what is stored) or never
-    #[arg(long, value_name = "WHEN", default_value = "always")]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "always",
+        hide_possible_values = true
+    )]
+    #[arg(value_parser = Words(&["always", "verify", "never"]))]
     pub(crate) deduplicate: String,
 
     /// Read every file, whatever its times say, and tell which changed all the same
@@ -249,7 +259,13 @@ pub(crate) struct Restore {
     pub(crate) dry_run: bool,
 
     /// Replace existing files: never, always, if-changed (size or time differ) or if-newer (the snapshot's is)
-    #[arg(long, value_name = "WHEN", default_value = "never")]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "never",
+        hide_possible_values = true
+    )]
+    #[arg(value_parser = Words(&["never", "always", "if-changed", "if-newer"]))]
     pub(crate) overwrite: String,
 
     /// Set owners by number, not by name

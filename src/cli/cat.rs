@@ -33,11 +33,12 @@ pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
     let mut objects = ObjectCache::new(&catalog, of.stored.unfilter.as_deref())?;
     let log = MetadataLogReader::new(&mut objects, descriptor.root);
     let mut found: BTreeMap<_, _> = paths.iter().map(|path| (path, None)).collect();
-    let mut problems = find(&mut found, log, console)?;
+    let lost = find(&mut found, log, console)?;
+    let mut problems = lost;
     let mut is_any_printed = false;
     for path in &paths {
         let reason = match found.get(path).and_then(Option::as_ref) {
-            None => snapshot::lacks(catalog.root(), &name, path),
+            None => snapshot::lacks_as_read(catalog.root(), &name, path, lost > 0),
             Some(entry) => match print(entry, &mut objects, console)? {
                 Ok(()) => {
                     is_any_printed = true;

@@ -75,18 +75,17 @@ fn show(expiring: &[Expiring], options: &CleanOptions, console: &Console) {
         }
     };
     for segment in expiring {
-        let (days, used) = (segment.age_seconds / 86_400, segment.utilization());
+        let (days, used) = (segment.age_seconds / 86_400, segment.utilization() * 100.0);
         console.summary(&json!({
             "type": "expired", "segment": segment.id.to_string(), "data_bytes": segment.data_bytes,
             "live_bytes": segment.live_bytes, "age_seconds": segment.age_seconds, "class": segment.class,
         }));
         let live = size::show(segment.live_bytes);
         tell(&format!(
-            "{}  {used:.2} of {} used ({live}), {} old, class {}",
+            "{}  {live} of {} still used ({used:.0} %), {} old",
             segment.id,
             size::show(segment.data_bytes),
             count(days.unsigned_abs(), "day"),
-            segment.class
         ));
     }
     tell(&total(expiring, options.dry_run));

@@ -95,9 +95,12 @@ fn tell(
         count => format!(", {count} not compared"),
     };
     if report.is_same() {
-        console.tell_terminal(&format!(
-            "{old} to {new}: no difference{unknown}, in {seconds:.1} s"
-        ));
+        let found = match (report.is_partial, report.compared) {
+            (false, _) => "no difference",
+            (true, 0) => "nothing can be compared",
+            (true, _) => "no difference in what can be compared",
+        };
+        console.tell_terminal(&format!("{old} to {new}: {found}, in {seconds:.1} s"));
     } else {
         let changed = report.changed + report.metadata;
         let (added, removed) = (report.added, report.removed);

@@ -53,8 +53,8 @@ pub(crate) fn run(arguments: &Find, console: &Console) -> Result<u8, Failure> {
     Ok(done_with(report.problems))
 }
 
-/// Returns what a version was like, the snapshots that have it, and the one that has nothing there any more. Where it only changed, the next
-/// version says in which.
+/// Returns what a version was like, the snapshots that have it, and the one that has nothing there any more, or of which nobody knows. Where
+/// it only changed, the next version says in which.
 fn lines(version: &Version<'_>) -> Vec<String> {
     let range = match version.snapshots {
         1 => version.first.to_string(),
@@ -64,18 +64,21 @@ fn lines(version: &Version<'_>) -> Vec<String> {
         format!("    {}", ls::attributes(version.entry)),
         format!("        in {range}"),
     ];
-    if let Some(End::Vanished(name)) = version.end {
-        lines.push(format!("        gone in {name}"));
+    match version.end {
+        Some(End::Vanished(name)) => lines.push(format!("        gone in {name}")),
+        Some(End::Lost(name)) => lines.push(format!("        unknown in {name}")),
+        Some(End::Changed(_)) | None => {}
     }
     lines
 }
 
 fn object(version: &Version<'_>) -> Value {
     let mut object = ls::object(version.entry);
-    let (changed, gone) = match version.end {
-        None => (None, None),
-        Some(End::Changed(name)) => (Some(name), None),
-        Some(End::Vanished(name)) => (None, Some(name)),
+    let (changed, gone, unknown) = match version.end {
+        None => (None, None, None),
+        Some(End::Changed(name)) => (Some(name), None, None),
+        Some(End::Vanished(name)) => (None, Some(name), None),
+        Some(End::Lost(name)) => (None, None, Some(name)),
     };
     object["type"] = json!("version");
     object["path"] = json!(json_text(version.entry.path.as_bytes()));
@@ -85,5 +88,6 @@ fn object(version: &Version<'_>) -> Value {
     object["snapshots"] = json!(version.snapshots);
     object["changed_in"] = json!(changed.map(ToString::to_string));
     object["gone_in"] = json!(gone.map(ToString::to_string));
+    object["unknown_in"] = json!(unknown.map(ToString::to_string));
     object
 }

@@ -46,12 +46,11 @@ pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
             }
         }
     }
+    let is_lossy = problems > 0;
     for path in chosen.unmet() {
         problems += 1;
-        console.problem(
-            path.as_bytes(),
-            &snapshot::lacks(catalog.root(), &name, path),
-        );
+        let reason = snapshot::lacks_as_read(catalog.root(), &name, path, is_lossy);
+        console.problem(path.as_bytes(), &reason);
     }
     console.summary(&json!({
         "type": "summary", "command": "ls", "snapshot": name.to_string(), "entries": entries, "problems": problems,

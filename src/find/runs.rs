@@ -18,6 +18,11 @@ const BUFFER_BYTES: usize = 8 << 10;
 /// Bytes in front of an event: its length and its kind.
 const HEAD_BYTES: usize = 5;
 
+/// The kinds of events.
+const VANISHED: u8 = 0;
+const IS: u8 = 1;
+const LOST: u8 = 2;
+
 /// What happened to a path from one snapshot to the next.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -25,13 +30,15 @@ pub(super) enum Event {
     Is(Box<Entry>),
     /// It is no longer there.
     Vanished(EntryPath),
+    /// Nobody knows, from here on.
+    Lost(EntryPath),
 }
 
 impl Event {
     pub(super) fn path(&self) -> &EntryPath {
         match self {
             Self::Is(entry) => &entry.path,
-            Self::Vanished(path) => path,
+            Self::Vanished(path) | Self::Lost(path) => path,
         }
     }
 
@@ -47,18 +54,27 @@ impl Event {
                     contents.data.clear();
                 }
                 entry.encode(out);
-                out[begin + 4] = 1;
+                out[begin + 4] = IS;
             }
-            Self::Vanished(path) => out.extend_from_slice(path.as_bytes()),
+            Self::Vanished(path) => {
+                out.extend_from_slice(path.as_bytes());
+                out[begin + 4] = VANISHED;
+            }
+            Self::Lost(path) => {
+                out.extend_from_slice(path.as_bytes());
+                out[begin + 4] = LOST;
+            }
         }
         let length = u32::try_from(out.len() - begin - HEAD_BYTES).context("an entry of 4 GiB")?;
         out[begin..begin + 4].copy_from_slice(&length.to_le_bytes());
         Ok(())
     }
 
-    fn decode(is: bool, bytes: &[u8]) -> Result<Self> {
-        if !is {
-            return Ok(Self::Vanished(EntryPath::new(bytes)?));
+    fn decode(kind: u8, bytes: &[u8]) -> Result<Self> {
+        match kind {
+            VANISHED => return Ok(Self::Vanished(EntryPath::new(bytes)?)),
+            LOST => return Ok(Self::Lost(EntryPath::new(bytes)?)),
+            _ => {}
         }
         match LogItems::new(bytes).next() {
             Some(Ok(LogItem::Stanza(stanza))) => {
@@ -184,7 +200,7 @@ impl Run {
         let length = usize::try_from(length).context("an event is too long")?;
         self.fill(file, HEAD_BYTES + length)?;
         let bytes = &self.buffer[self.at..self.at + HEAD_BYTES + length];
-        let event = Event::decode(bytes[4] == 1, &bytes[HEAD_BYTES..])?;
+        let event = Event::decode(bytes[4], &bytes[HEAD_BYTES..])?;
         self.at += bytes.len();
         Ok(Some(event))
     }

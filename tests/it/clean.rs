@@ -116,3 +116,15 @@ fn what_cannot_be_cleaned_is_refused() {
         "{told:?}"
     );
 }
+
+#[test]
+fn what_would_be_marked_is_told_in_plain_words() {
+    let place = place();
+    let dry = place
+        .succeed(["clean", "--localdb=state", "--dry-run"])
+        .stdout;
+    assert!(
+        dry.contains(" still used (20 %), 0 days old\n") && !dry.contains("class"),
+        "{dry}"
+    );
+}

@@ -1,6 +1,7 @@
 //! `diff`: snapshot to snapshot and snapshot to disk, against what was done to the trees.
 
 mod above;
+mod lost;
 mod root;
 
 use serde_json::Value;

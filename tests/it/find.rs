@@ -1,5 +1,7 @@
 //! `find`: the versions of paths over several snapshots, against what was done between them.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::fixtures::STORES;
@@ -53,21 +55,14 @@ fn a_file_is_told_with_all_its_versions_and_when_it_was_gone() {
     let (place, names) = history();
     let ended = place.succeed(["find", "--dest=store", "letter.txt", "--scheme=s", "--json"]);
     let found = versions(&ended.stdout);
-    let told: Vec<_> = found
-        .iter()
-        .map(|v| {
-            [&v["first"], &v["last"], &v["changed_in"], &v["gone_in"]]
-                .map(|n| n.as_str().unwrap_or("").to_owned())
-        })
-        .collect();
     let n = |at: usize| names[at].clone();
-    let none = String::new;
+    let text = str::to_owned;
     assert_eq!(
-        told,
+        claims(&ended.stdout),
         [
-            [n(0), n(1), n(2), none()],
-            [n(2), n(2), none(), n(3)],
-            [n(4), n(4), none(), none()],
+            [n(0), n(1), text("changed_in"), n(2)],
+            [n(2), n(2), text("gone_in"), n(3)],
+            [n(4), n(4), text(""), text("")],
         ]
     );
     let sizes: Vec<_> = found
@@ -201,17 +196,99 @@ fn a_snapshot_whose_metadata_is_lost_is_a_problem_and_the_others_are_searched() 
         ended.stderr.contains(&format!("in snapshot {}", names[2])),
         "{ended:?}"
     );
-    let found = versions(&ended.stdout);
+    // The file was there before, and nobody can know what of it was in the lost snapshot; in the next one it is gone.
+    let n = |at: usize| names[at].clone();
     assert_eq!(
-        found.first().map(|v| v["first"].clone()),
-        Some(names[0].as_str().into()),
-        "{ended:?}"
+        claims(&ended.stdout),
+        [
+            [n(0), n(1), "unknown_in".to_owned(), n(2)],
+            [n(4), n(4), String::new(), String::new()],
+        ]
     );
-    assert_eq!(
-        found.last().map(|v| v["size"].clone()),
-        Some(5.into()),
-        "{ended:?}"
-    );
+    let text = place.survive(["find", "--dest=store", "--scheme=s", "stays.txt"]);
+    let lines: Vec<_> = text.stdout.lines().collect();
+    assert_eq!(lines[3], format!("        unknown in {}", names[2]));
+    assert_eq!(lines[5], format!("        in {}", names[3]), "{text:?}");
+}
+
+/// Returns of each version the first and the last snapshot, how it ended, and the snapshot that says so.
+fn claims(text: &str) -> Vec<[String; 4]> {
+    let found = versions(text);
+    let claim = |version: &Value| {
+        let text = |key: &str| version[key].as_str().unwrap_or("").to_owned();
+        let mut ends = ["changed_in", "gone_in", "unknown_in"].into_iter();
+        let end = ends.find(|end| !version[*end].is_null()).unwrap_or("");
+        [text("first"), text("last"), end.to_owned(), text(end)]
+    };
+    found.iter().map(claim).collect()
+}
+
+#[test]
+fn what_a_lost_part_of_the_metadata_held_is_claimed_neither_there_nor_gone() {
+    let place = Place::new();
+    place.sh("mkdir tree state; cd tree; for i in $(seq 10 49); do mkdir $i; for j in $(seq 40); do echo > $i/$j; done; done");
+    let mut stored = Vec::new();
+    let mut names = Vec::new();
+    for step in [":", "rm tree/*/7", ":"] {
+        place.sh(&format!("{step}; touch -d @0 tree tree/*"));
+        let ended = place.succeed([
+            "backup",
+            "--dest=store",
+            "--localdb=state",
+            "--segment-size=64K",
+            "--compression=none",
+            "--full-metadata",
+            "--json",
+            "tree",
+        ]);
+        names.push(
+            ended.summary()["snapshot"]
+                .as_str()
+                .expect("a name")
+                .to_owned(),
+        );
+        stored.push(place.sh("ls store/*.tar"));
+    }
+    // One segment of the second snapshot's log, and not that of its root.
+    let root = place.sh(&format!(
+        "sed -n 's/^Root: \\([^/]*\\).*/\\1/p' store/snapshot-{}.lbs",
+        names[1]
+    ));
+    let lost = stored[1]
+        .lines()
+        .find(|file| !stored[0].contains(file) && !file.contains(root.trim()))
+        .expect("a log of several segments");
+    place.sh(&format!("rm {lost}"));
+    let snapshot = format!("--snapshot={}", names[1]);
+    let known = place.survive(["ls", "--dest=store", &snapshot]).stdout;
+    let known: BTreeSet<_> = known.lines().collect();
+    let found = place
+        .survive(["find", "--dest=store", "**", "--json"])
+        .stdout;
+    let (mut gone, mut unknown) = ([0, 0], [0, 0]);
+    for (version, [first, last, end, by]) in versions(&found).iter().zip(claims(&found)) {
+        let path = version["path"].as_str().expect("a path");
+        let is_deleted = path.ends_with("/7");
+        if known.contains(path) {
+            assert_eq!(
+                (first, last),
+                (names[0].clone(), names[2].clone()),
+                "{path}"
+            );
+        } else if first == names[0] {
+            assert_eq!((last, &by), (names[0].clone(), &names[1]), "{path}");
+            match &*end {
+                "gone_in" => gone[usize::from(is_deleted)] += 1,
+                "unknown_in" => unknown[usize::from(is_deleted)] += 1,
+                _ => panic!("{path} {end}"),
+            }
+        } else {
+            assert!(!is_deleted && first == names[2], "{path}");
+        }
+    }
+    assert!(gone[0] == 0 && gone[1] > 0, "{gone:?}");
+    assert!(unknown[0] > 0 && unknown[1] > 0, "{unknown:?}");
+    assert_eq!(gone[1] + unknown[1], 40);
 }
 
 #[test]

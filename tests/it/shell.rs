@@ -6,7 +6,7 @@ use crate::harness::{Ended, Place};
 
 fn completed(place: &Place, words: &str) -> Vec<String> {
     let script = format!(
-        "bash -c '. ./completions; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _pileus pileus \"${{COMP_WORDS[-1]}}\"; \
+        "bash -c '. ./completions; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _pileus pileus \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; \
          printf \"%s\\n\" \"${{COMPREPLY[@]}}\"'"
     );
     place.sh(&script).lines().map(str::to_owned).collect()
@@ -22,10 +22,27 @@ fn bash_completes_commands_and_options() {
         ["restore", "report", "rebuild"]
     );
     assert_eq!(completed(&place, "pileus backup --ch"), ["--checkpoint"]);
+    for (option, words) in [
+        ("backup --deduplicate", &["always", "verify", "never"][..]),
+        ("backup --compression", &["bzip2", "zstd", "gzip", "none"]),
+        (
+            "restore --overwrite",
+            &["never", "always", "if-changed", "if-newer"],
+        ),
+        ("verify --level", &["sums", "objects", "files"]),
+        ("list --progress", &["auto", "always", "never"]),
+    ] {
+        let offered = completed(&place, &format!("pileus {option} \"\""));
+        assert_eq!(offered, words, "{option}");
+    }
     for (shell, begin) in [("zsh", "#compdef pileus"), ("fish", "# Print an optspec")] {
         let script = place.succeed(["completions", shell]).stdout;
         assert!(script.starts_with(begin), "{shell}: {script}");
         assert!(script.contains("deduplicate"), "{shell}");
+        assert!(
+            script.contains("if-changed if-newer") || script.contains("if-changed\\t"),
+            "{shell}"
+        );
     }
     place
         .run(["completions", "tcsh"])

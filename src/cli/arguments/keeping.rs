@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Stored;
+use super::{Stored, Words};
 use crate::cli::waiting::WaitArguments;
 
 /// Check a store without changing it
@@ -23,7 +23,13 @@ pub(crate) struct Verify {
     pub(crate) sample: Option<String>,
 
     /// sums (files of the store), objects (also all that is in them) or files (also all contents)
-    #[arg(long, value_name = "LEVEL", default_value = "sums")]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value = "sums",
+        hide_possible_values = true
+    )]
+    #[arg(value_parser = Words(&["sums", "objects", "files"]))]
     pub(crate) level: String,
 
     /// Let this shell command check every descriptor on its standard input, such as "gpg --verify"

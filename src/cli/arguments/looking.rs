@@ -29,7 +29,7 @@ pub(crate) struct Ls {
     #[command(flatten)]
     pub(crate) which: Which,
 
-    /// Show type, mode, owner, size and time
+    /// Show type, mode, owner, size and modification time (UTC)
     #[arg(short, long)]
     pub(crate) long: bool,
 
@@ -64,7 +64,9 @@ pub(crate) struct Export {
 
 /// Find every version of paths over all snapshots
 #[derive(Debug, Args)]
-#[command(after_help = "Example: pileus find --dest=/mnt/backup /home/user/letter.txt")]
+#[command(
+    after_help = "Times are UTC.\n\nExample: pileus find --dest=/mnt/backup /home/user/letter.txt"
+)]
 pub(crate) struct Find {
     #[command(flatten)]
     pub(crate) stored: Stored,
@@ -76,7 +78,9 @@ pub(crate) struct Find {
 
 /// Tell what changed between two snapshots, or since one on the disk
 #[derive(Debug, Args)]
-#[command(after_help = "Example: pileus diff --dest=/mnt/backup @3d latest")]
+#[command(
+    after_help = "Times that -v shows are UTC; those of @TIME are local.\n\nExample: pileus diff --dest=/mnt/backup @3d latest"
+)]
 pub(crate) struct Diff {
     #[command(flatten)]
     pub(crate) stored: Stored,

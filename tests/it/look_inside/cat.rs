@@ -100,3 +100,38 @@ fn cat_of_a_damaged_file_ends_with_code_1() {
         "contents"
     );
 }
+
+#[test]
+fn what_may_be_in_a_lost_part_of_the_metadata_is_not_said_to_be_missing() {
+    let place = Place::new();
+    let mut store = MadeStore::new();
+    store.good_file("a", "contents");
+    store.entry("b", "f", "mode: nonsense");
+    store.write(place.path());
+    for (command, code) in [("cat", 1), ("ls", 3), ("export", 3)] {
+        // An archive is no text.
+        let told = place.sh(&format!(
+            "{} {command} --dest=. b 2>&1 >archive && exit 1; echo $?",
+            env!("CARGO_BIN_EXE_pileus")
+        ));
+        let told: Vec<_> = told.lines().collect();
+        assert!(
+            told[1].contains("b: is not in what can be read of snapshot "),
+            "{command}: {told:?}"
+        );
+        assert_eq!(told[2], code.to_string(), "{command}");
+    }
+}
+
+#[test]
+fn the_search_that_is_advised_works_as_typed_for_a_name_that_begins_with_a_dash() {
+    let place = backed_up("mkdir tree; touch ./tree/-dash");
+    let ended = place.survive(["cat", "--dest=store", "--", "-dash"]);
+    let (_, advised) = ended
+        .stderr
+        .trim()
+        .split_once("in all of them: pileus ")
+        .expect("advice");
+    let found = place.sh(&format!("{} {advised}", env!("CARGO_BIN_EXE_pileus")));
+    assert!(found.starts_with("tree/-dash\n"), "{found}");
+}
