@@ -181,6 +181,9 @@ fn whatever_stands_in_place_of_a_stat_cache_costs_a_reading_and_no_snapshot() {
             assert_eq!(ended.code, Some(code), "{change}: {ended:?}");
             assert_eq!(snapshots(&place), night + 2, "{change}");
         }
+        // The snapshots have all that the sources have, and are none the worse for it.
+        let had = place.sh("grep -h ^Problems store/snapshot-*.lbs | sort -u");
+        assert_eq!(had, "Problems: 0\n", "{change}");
         place.succeed(["verify", "--dest=store", "--level=files"]);
     }
 }
