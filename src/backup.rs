@@ -174,6 +174,11 @@ impl BackupReport {
 /// Makes a snapshot. An error means that there is no new snapshot (but for checkpoints); problems of single files are counted in
 /// the report.
 pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<BackupReport> {
+    let report = back_up(options, surroundings);
+    report.map_err(|error| database::with_store(error, &options.store))
+}
+
+fn back_up(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<BackupReport> {
     let started = surroundings.clock.now();
     let monitor = Counter::new(surroundings.monitor);
     let mut sources = options.sources.clone();

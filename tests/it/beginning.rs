@@ -44,6 +44,18 @@ fn lost_local_state_is_told_where_the_store_has_snapshots_of_the_scheme() {
         "tree",
     ];
     assert_eq!(backup(&place, &other).stderr, "");
+    place.sh("mv other-state 'other state'; rm 'other state'/*");
+    let again = [
+        "backup",
+        "-v",
+        "--dest=store",
+        "--localdb=other state",
+        "--scheme=c",
+        "tree",
+    ];
+    let told = place.succeed(again).stdout;
+    let line = "pileus rebuild --dest=store --localdb='other state' comes first";
+    assert!(told.contains(line), "{told}");
     place.sh("rm -r state");
     place.succeed(["rebuild", "--dest=store", "--localdb=state", "--scheme=a"]);
     assert_eq!(backup(&place, &nightly).stderr, "");

@@ -91,7 +91,8 @@ fn a_damaged_database_is_refused_and_set_aside_by_a_rebuild_that_makes_another()
         fs::write(original.join(DATABASE), &bytes).expect("is written");
         original.write("tree/new", "new");
         let ended = original.survive(["backup", "--dest=store", "tree"]);
-        ended.assert_one_line(1, &[DATABASE, "is damaged", "pileus rebuild"]);
+        let advice = "pileus rebuild --dest=store --localdb=store makes a new one; or";
+        ended.assert_one_line(1, &[DATABASE, "is damaged", advice]);
         assert_eq!(fs::read(original.join(DATABASE)).expect("is read"), bytes);
         assert_eq!(snapshots(&original), 1);
         let rebuilt = original.succeed(["rebuild", "--dest=store", "-v"]);
