@@ -174,6 +174,11 @@ impl BackupReport {
 /// Makes a snapshot. An error means that there is no new snapshot (but for checkpoints); problems of single files are counted in
 /// the report.
 pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<BackupReport> {
+    let report = back_up(options, surroundings);
+    report.map_err(|error| database::with_store(error, &options.store))
+}
+
+fn back_up(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<BackupReport> {
     let started = surroundings.clock.now();
     let monitor = Counter::new(surroundings.monitor);
     let mut sources = options.sources.clone();
@@ -192,13 +197,6 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         monitor.problem(b"/proc", "is not mounted: extended attributes of directories, links and special files are left out");
     }
     let own_directories = own_directories(store, local)?;
-    let scanner = Scanner::new(
-        &sources,
-        &options.selection,
-        &own_directories,
-        &monitor,
-        options.reasons,
-    );
     let database = place.database(options)?;
     if !options.filter_asked_for {
         ensure_no_program(&database)?;
@@ -212,6 +210,14 @@ pub fn run(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
             beginning::look(path, catalog.snapshots(), local, scheme, &monitor);
         }
     }
+    let scanner = Scanner::new(
+        &sources,
+        &options.selection,
+        &own_directories,
+        &monitor,
+        options.reasons,
+        !database.has_complete(&options.scheme)?,
+    );
     let comparing = options.deduplicate == Deduplicate::Verify && store.path().exists();
     let catalog = comparing.then(|| Catalog::open(store.path())).transpose()?;
     let compare = |catalog| Comparison::new(catalog, &monitor);

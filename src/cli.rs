@@ -31,6 +31,7 @@ mod remembering;
 mod replacing;
 mod report;
 mod restore;
+mod series;
 mod stats;
 mod verify;
 mod waiting;
@@ -137,6 +138,7 @@ pub(crate) fn main() -> ExitCode {
     if !matches!(arguments.command, Command::Backup(_) | Command::Restore(_)) {
         interruption::end_at_once();
     }
+    series::note(&arguments.command, &console);
     let result = match &arguments.command {
         Command::Backup(backup) => backup::run(backup, &console),
         Command::Restore(restore) => restore::run(restore, &console),

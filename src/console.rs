@@ -168,10 +168,15 @@ impl Console {
 
     /// Prints a note to standard error, where standard output is not for people.
     pub(crate) fn note_aside(&self, text: &str) {
-        let watched = self.verbosity == Verbosity::Normal && io::stderr().is_terminal();
-        if watched || self.verbosity == Verbosity::Paths {
+        if self.tells_aside() {
             self.to_stderr(NAME, text);
         }
+    }
+
+    /// Tells whether notes are printed where standard output is not for people.
+    pub(crate) fn tells_aside(&self) -> bool {
+        let watched = self.verbosity == Verbosity::Normal && io::stderr().is_terminal();
+        watched || self.verbosity == Verbosity::Paths
     }
 
     /// Prints what is to be done about problems, where they were printed.

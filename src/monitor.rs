@@ -134,6 +134,8 @@ pub struct Reach {
 pub struct Counter<'m> {
     monitor: &'m dyn Monitor,
     problems: AtomicU64,
+    /// Those of local state among them.
+    of_state: AtomicU64,
 }
 
 impl<'m> Counter<'m> {
@@ -143,6 +145,7 @@ impl<'m> Counter<'m> {
         Self {
             monitor,
             problems: AtomicU64::new(0),
+            of_state: AtomicU64::new(0),
         }
     }
 
@@ -153,6 +156,12 @@ impl<'m> Counter<'m> {
             reason: reason.to_string(),
             reach: None,
         });
+    }
+
+    /// Reports and counts a problem of local state that costs time or room, and takes nothing away from what the run makes.
+    pub fn problem_of_state(&self, subject: &[u8], reason: impl fmt::Display) {
+        self.of_state.fetch_add(1, Ordering::Relaxed);
+        self.problem(subject, reason);
     }
 
     /// Says what the user should hear of even from cron.
@@ -214,5 +223,11 @@ impl<'m> Counter<'m> {
     #[must_use]
     pub fn problems(&self) -> u64 {
         self.problems.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of problems so far that may have left something out: all but those of local state.
+    #[must_use]
+    pub fn losses(&self) -> u64 {
+        self.problems() - self.of_state.load(Ordering::Relaxed)
     }
 }

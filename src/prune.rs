@@ -36,7 +36,7 @@ use crate::local::lock::{self, Lock, Patience, Waiting};
 use crate::monitor::{Counter, Monitor};
 use crate::store::dir::{StoreDir, is_there};
 use crate::store::inventory::{Inventory, pin_file};
-use crate::wording::of_scheme;
+use crate::wording::{of_scheme, schemes};
 
 pub use execute::Removed;
 pub use plan::{Cause, Fate, Plan, PlannedSegment, PlannedSnapshot, Reason};
@@ -140,7 +140,6 @@ impl<'m> Prune<'m> {
             files.is_none_or(|files| files.descriptors.is_empty())
         };
         let gone = sequence.iter().filter(is_gone).cloned().collect();
-        tell_foreign(&inventory, &monitor);
         let survey = Survey::make(&options.store, inventory, &sequence, now)?;
         // Else every segment would look like an orphan.
         if survey.snapshots.is_empty() {
@@ -149,6 +148,7 @@ impl<'m> Prune<'m> {
                 options.store.display()
             );
         }
+        ensure_scheme_is_there(options, &survey)?;
         let pins = effective_pins(options, &survey)?;
         let plan = Plan::make(options, &survey, local.is_some(), now)?;
         for snapshot in &plan.snapshots {
@@ -220,7 +220,8 @@ fn open_local(
             // Asked again: the run that was waited for may have made it.
             database: has(database::FILE_NAME)?
                 .then(|| Database::open(directory))
-                .transpose()?,
+                .transpose()
+                .map_err(|error| database::with_store(error, &options.store))?,
         })
     };
     match open() {
@@ -239,16 +240,22 @@ fn is_refused(error: &anyhow::Error) -> bool {
         .is_some_and(|e| matches!(e.kind(), PermissionDenied | ReadOnlyFilesystem))
 }
 
-fn tell_foreign(inventory: &Inventory, monitor: &Counter<'_>) {
-    for file in &inventory.foreign {
-        let name = file.to_str().unwrap_or_default();
-        if !crate::local::is_local_file(name) {
-            monitor.note(&format!(
-                "{}: not a file of the store, left alone",
-                file.display()
-            ));
-        }
+/// Refuses rules for a scheme that has no snapshot: a slip in its name would keep everything for ever, and nobody would hear of it.
+fn ensure_scheme_is_there(options: &PruneOptions, survey: &Survey) -> Result<()> {
+    let Some(scheme) = options.scheme.as_deref() else {
+        return Ok(());
+    };
+    let mut there = survey.snapshots.iter().map(|snapshot| &snapshot.name);
+    if options.rules.is_empty() || there.clone().any(|name| name.scheme() == scheme) {
+        return Ok(());
     }
+    bail!(
+        "there is no snapshot{} in {}: {}; nothing was removed",
+        of_scheme(Some(scheme)),
+        options.store.display(),
+        schemes(there.by_ref().map(SnapshotName::scheme))
+            .unwrap_or_else(|| "none there has a scheme".to_owned())
+    );
 }
 
 /// Decides which pins change, and refuses what cannot be pinned or removed. Nothing is written yet.

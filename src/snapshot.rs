@@ -123,8 +123,11 @@ pub fn open_chosen(
 
 /// Says what is wrong with a descriptor, and what can be done about it.
 #[must_use]
-pub fn way_out(error: &anyhow::Error, name: &SnapshotName) -> String {
-    let advice = format!("; if there is no copy of it, it goes with pileus prune --remove={name}");
+pub fn way_out(error: &anyhow::Error, store: &Path, name: &SnapshotName) -> String {
+    let store = shell_word(store);
+    let advice = format!(
+        "; if there is no copy of it, it goes with pileus prune --dest={store} --remove={name}"
+    );
     let advice = if is_damage(error) { &advice } else { "" };
     format!("{error:#}{advice}")
 }

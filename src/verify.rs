@@ -175,7 +175,10 @@ fn read_descriptors(
             }
             Err(_) if catalog.has_gone(name) => note_gone(name, monitor),
             Err(error) => {
-                monitor.problem(name.to_string().as_bytes(), snapshot::way_out(&error, name));
+                monitor.problem(
+                    name.to_string().as_bytes(),
+                    snapshot::way_out(&error, &options.store, name),
+                );
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Words of sentences: the one place that knows singular from plural, and what of an error is for people.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -25,6 +26,14 @@ pub fn of_scheme(scheme: Option<&str>) -> String {
         Some("") => " without a scheme".to_owned(),
         Some(scheme) => format!(" of scheme {scheme}"),
     }
+}
+
+/// Says which schemes there are among these, each once; none if no snapshot has one.
+#[must_use]
+pub fn schemes<'n>(schemes: impl Iterator<Item = &'n str>) -> Option<String> {
+    let named: BTreeSet<_> = schemes.filter(|scheme| !scheme.is_empty()).collect();
+    let named: Vec<_> = named.into_iter().collect();
+    (!named.is_empty()).then(|| format!("its schemes are {}", named.join(", ")))
 }
 
 /// Returns the line of a summary about problems; none if there are none.

@@ -25,18 +25,23 @@ pub(super) fn look<'n>(
         warn_of_other_files(store, monitor);
         return;
     }
+    let rebuild = format!(
+        "pileus rebuild --dest={} --localdb={}",
+        shell_word(store),
+        shell_word(local)
+    );
     let is_own = snapshots.any(|name| name.scheme() == scheme && !name.is_checkpoint());
     if is_own {
         monitor.warn(&format!(
             "there is no local state yet in {}, though {} has snapshots of this scheme: all is read and stored again; if it is elsewhere, \
-             name it with --localdb; pileus rebuild --dest={} --localdb={} would make it from them",
+             name it with --localdb; {rebuild} would make it from them",
             local.display(),
-            store.display(),
-            shell_word(store),
-            shell_word(local)
+            store.display()
         ));
     } else {
-        monitor.note("there is no local state yet: all is read and stored; to share what other snapshots have, pileus rebuild comes first");
+        monitor.note(&format!(
+            "there is no local state yet: all is read and stored; to share what other snapshots have, {rebuild} comes first"
+        ));
     }
 }
 

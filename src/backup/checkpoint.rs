@@ -184,7 +184,7 @@ impl Run<'_> {
             segment_metadata: None,
             segments: segments.clone(),
             totals: Some(totals),
-            problems: Some(self.outside.monitor.problems()),
+            problems: Some(self.outside.monitor.losses()),
             signed: false,
         };
         let signature_filter = self.options.signature_filter.as_deref();
@@ -229,12 +229,12 @@ impl Run<'_> {
                 shell_word(store),
                 local.unwrap_or_default()
             );
-            monitor.problem(b"localdb.sqlite", reason);
+            monitor.problem_of_state(b"localdb.sqlite", reason);
             return;
         }
         if let Some(Err(error)) = cache.map(FinishedCache::replace) {
             let reason = format!("is still the old one, so the next run reads more: {error:#}");
-            monitor.problem(b"stat cache", reason);
+            monitor.problem_of_state(b"stat cache", reason);
         }
         match database.checkpoints(&self.options.scheme) {
             Ok(checkpoints) => self.remove_checkpoints(&checkpoints),

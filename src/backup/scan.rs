@@ -9,6 +9,7 @@
 //!
 //! What cannot be listed or looked at is a problem of its own path; the walk goes on.
 
+mod link;
 mod met;
 mod open;
 mod tags;
@@ -42,6 +43,8 @@ pub(super) struct Scanner<'r> {
     monitor: &'r Counter<'r>,
     /// Whether to hand over what is left out too, and why.
     reasons: bool,
+    /// Whether no complete snapshot came before this one: what its user took for granted shows only now.
+    is_first: bool,
     /// Sources that were not met yet.
     awaited: RefCell<BTreeMap<EntryPath, Awaited>>,
     /// The rules at the present place.
@@ -78,6 +81,7 @@ impl<'r> Scanner<'r> {
         own_directories: &'r [OwnDirectory],
         monitor: &'r Counter<'r>,
         reasons: bool,
+        is_first: bool,
     ) -> Self {
         let awaited = sources
             .paths
@@ -93,6 +97,7 @@ impl<'r> Scanner<'r> {
             own_directories,
             monitor,
             reasons,
+            is_first,
             awaited: RefCell::new(awaited),
             rules: RefCell::new(RuleStack::new(selection.rules.clone())),
             waiting: Cell::new(0),
@@ -327,9 +332,7 @@ impl<'r> Scanner<'r> {
         let verdict = self.rules.borrow().decide(path, is_directory, above);
         let is_named = awaited.is_some_and(|awaited| !awaited.listed);
         if is_named && file_type(&stat) == SFlag::S_IFLNK && verdict.left_out_by().is_none() {
-            self.monitor.note(&format!(
-                "{path} is a symbolic link and stored as one: write {path}/ for what is behind it"
-            ));
+            self.tell_of_link(directory, path);
         }
         Some(Look {
             stat,

@@ -163,7 +163,7 @@ pub(super) fn definition() -> Command {
 }
 
 /// Returns the definition as one that minds no mistake, to see what was typed; asking for help still ends it.
-fn relaxed(command: Command) -> Command {
+pub(super) fn relaxed(command: Command) -> Command {
     let command = command.arg_required_else_help(false).ignore_errors(true);
     command.mut_subcommands(relaxed)
 }

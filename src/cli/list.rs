@@ -1,6 +1,5 @@
 //! `pileus list`.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use pileus::format::descriptor::Descriptor;
@@ -40,7 +39,7 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
             Err(error) => {
                 console.problem(
                     name.to_string().as_bytes(),
-                    &snapshot::way_out(&error, name),
+                    &snapshot::way_out(&error, &arguments.dest, name),
                 );
                 problems += 1;
             }
@@ -52,16 +51,13 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
     }));
     if names.is_empty() {
         let of_scheme = wording::of_scheme(arguments.scheme.as_deref());
-        let there: BTreeSet<_> = catalog.snapshots().map(SnapshotName::scheme).collect();
-        let there: Vec<_> = there.into_iter().filter(|name| !name.is_empty()).collect();
-        let others = if arguments.scheme.is_none() || there.is_empty() {
-            String::new()
-        } else {
-            format!("; its schemes are {}", there.join(", "))
-        };
+        let there = wording::schemes(catalog.snapshots().map(SnapshotName::scheme));
+        let others = there.filter(|_| arguments.scheme.is_some());
+        let others = others.map(|others| format!("; {others}"));
         console.tell(&format!(
-            "no snapshots{of_scheme} in {}{others}",
-            arguments.dest.display()
+            "no snapshots{of_scheme} in {}{}",
+            arguments.dest.display(),
+            others.unwrap_or_default()
         ));
     }
     Ok(done_with(problems))

@@ -1,14 +1,18 @@
 //! Command lines that do not parse: help as it is, a mistake in one line that says what to type instead.
 //!
 //! The parser's own words are taken apart, since they fill a screen. Whoever comes from another program finds the command that does here what
-//! the one that was typed does there; so does, in [`options`], whoever types its options. [`order`] answers whoever types options before the command.
+//! the one that was typed does there; so does, in [`options`], whoever types its options. [`order`] answers whoever types options before the command, [`piped`]
+//! whoever forgets the `--` before that of a pipe.
 
 mod options;
 mod order;
+mod piped;
 
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use pileus::wording::shell_word;
 
 use super::config::{Expanded, definition};
 use super::{DONE, USAGE};
@@ -62,12 +66,12 @@ pub(super) fn answer(error: &clap::Error, expanded: &Expanded) -> u8 {
         return if asked { DONE } else { USAGE };
     }
     let text = error.render().to_string();
-    let command = command(&text);
+    let typed: Vec<_> = std::env::args_os().collect();
+    let command = command(&text, &typed);
     let message = if command == "pileus" {
-        let typed: Vec<_> = std::env::args_os().collect();
-        order::answer(error, &definition(), &typed)
+        repository(error, &typed).or_else(|| order::answer(error, &definition(), &typed))
     } else {
-        None
+        piped::answer(error, &typed)
     };
     let message = message
         .or_else(|| elsewhere(error))
@@ -82,9 +86,15 @@ pub(super) fn answer(error: &clap::Error, expanded: &Expanded) -> u8 {
     USAGE
 }
 
-/// Returns the command whose help tells more.
-fn command(text: &str) -> String {
+/// Returns the command whose help tells more: that of the parser's usage line. Where there is none, as for a value that is missing, it is the
+/// one that was typed.
+fn command(text: &str, typed: &[OsString]) -> String {
     let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+    if let (None, Some(word)) = (usage, typed.get(1))
+        && let Some(command) = definition().find_subcommand(word)
+    {
+        return format!("pileus {}", command.get_name());
+    }
     let usage = usage.filter(|usage| !usage.starts_with("pileus <"));
     let words = usage.unwrap_or("pileus").split_whitespace();
     words
@@ -149,6 +159,30 @@ fn missing(error: &clap::Error) -> Option<String> {
     let shown: Vec<_> = arguments.iter().map(shown).collect();
     let are = if shown.len() == 1 { "is" } else { "are" };
     Some(format!("{} {are} missing", shown.join(" and ")))
+}
+
+/// Answers whoever names the store as other programs have it, before the command: `-r DIR snapshots`.
+fn repository(error: &clap::Error, typed: &[OsString]) -> Option<String> {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let is_own = |word: &OsString| definition().find_subcommand(word).is_some();
+    if !options::REPOSITORY.contains(&word.as_str()) || typed.iter().any(is_own) {
+        return None;
+    }
+    let at = typed.iter().position(|typed| typed == word.as_str());
+    let store = at.and_then(|at| typed.get(at + 1));
+    let store = store.map_or("DIR".to_owned(), shell_word);
+    let words = typed.iter().filter_map(|word| word.to_str());
+    let mut instead = words.filter_map(|word| {
+        let mut rows = ELSEWHERE.iter();
+        let (_, instead) = rows.find(|(words, _)| words.contains(&word))?;
+        instead.strip_prefix("use ")?.split([' ', ',', ';']).next()
+    });
+    let command = instead.next().unwrap_or("COMMAND");
+    Some(format!(
+        "there is no option {word}: the store is named behind the command: pileus {command} --dest={store}"
+    ))
 }
 
 /// Says what there is in place of another program's command.

@@ -74,6 +74,7 @@ fn show(plan: &Plan, dry_run: bool, console: &Console) {
             console.event(&Event::Note(text));
         }
     };
+    show_foreign(plan, console);
     let names = plan.snapshots.iter().map(|s| s.name.to_string().len());
     let width = names.max().unwrap_or(0);
     for snapshot in &plan.snapshots {
@@ -93,6 +94,24 @@ fn show(plan: &Plan, dry_run: bool, console: &Console) {
         tell(&format!(
             "{} that no snapshot has stay for now: younger than --orphan-age",
             wording::count(waiting as u64, "file")
+        ));
+    }
+}
+
+/// Says what lies in the store that is none of it; by name only if that is asked for, since people keep things there on purpose.
+fn show_foreign(plan: &Plan, console: &Console) {
+    let note = |text: &str| console.event(&Event::Note(text));
+    if console.is_verbose() {
+        for file in &plan.foreign {
+            note(&format!(
+                "{}: not a file of the store, left alone",
+                file.display()
+            ));
+        }
+    } else if !plan.foreign.is_empty() {
+        let files = wording::count(plan.foreign.len() as u64, "file");
+        note(&format!(
+            "left alone: {files} that no store has (-v has the names)"
         ));
     }
 }

@@ -31,6 +31,7 @@ use rusqlite::{Connection, ErrorCode};
 use crate::format::object_ref::SegmentId;
 
 pub use blocks::{BlockDigest, KnownBlock};
+pub(crate) use damaged::with_store;
 pub use damaged::{Damaged, SUFFIX as DAMAGED_SUFFIX, set_aside};
 use recent::RecentBlocks;
 pub use runs::{RUNS_MAX, RunRecord, TOLD_MAX, remember};

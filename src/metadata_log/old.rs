@@ -140,7 +140,7 @@ impl<'r> OldLog<'r> {
             damaged.reason
         );
         self.monitor
-            .problem(damaged.path.as_os_str().as_bytes(), reason);
+            .problem_of_state(damaged.path.as_os_str().as_bytes(), reason);
     }
 }
 

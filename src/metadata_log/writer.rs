@@ -83,7 +83,7 @@ impl<'r> MetadataLogWriter<'r> {
         // Losing it is harmless.
         let reader = StatCacheReader::open(options.local, options.scheme).unwrap_or_else(|error| {
             let reason = format!("{error:#}: every file is read");
-            options.monitor.problem(STAT_CACHE, reason);
+            options.monitor.problem_of_state(STAT_CACHE, reason);
             None
         });
         Self {
@@ -346,7 +346,7 @@ impl<'r> MetadataLogWriter<'r> {
             Ok(written) => Some(written),
             Err(error) => {
                 let reason = format!("{error:#}: the next run reads more");
-                self.monitor.problem(STAT_CACHE, reason);
+                self.monitor.problem_of_state(STAT_CACHE, reason);
                 self.cache = None;
                 None
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
@@ -12,7 +13,8 @@ use super::retention::{Keeper, keepers};
 use super::survey::{Places, Survey, Surveyed};
 use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
-use crate::store::inventory::StoredFile;
+use crate::local::is_local_file;
+use crate::store::inventory::{Inventory, StoredFile};
 
 /// What a prune does.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +27,8 @@ pub struct Plan {
     pub leftovers: Vec<StoredFile>,
     /// Files that nothing names and that are too young to go: a run may still need them.
     pub waiting: Vec<StoredFile>,
+    /// Files that are no part of a store, which stay whatever they are.
+    pub foreign: Vec<PathBuf>,
     /// Why no segment goes.
     pub stopped: Option<String>,
     /// Of each scheme that keeps no snapshot whose backup had no problems, the newest such one that goes.
@@ -147,6 +151,7 @@ impl Plan {
         if options.asks_nothing() {
             return Ok(plan);
         }
+        plan.foreign = foreign(&survey.inventory);
         plan.last_without_problems = last_without_problems(survey, &plan.snapshots);
         plan.choose_leftovers(options, survey, now);
         plan.choose_segments(options, survey, now);
@@ -230,6 +235,13 @@ impl Plan {
     }
 }
 
+/// Returns what is of neither the store nor local state.
+fn foreign(inventory: &Inventory) -> Vec<PathBuf> {
+    let is_foreign = |file: &&PathBuf| !is_local_file(file.to_str().unwrap_or_default());
+    let foreign = inventory.foreign.iter().filter(is_foreign);
+    foreign.cloned().collect()
+}
+
 impl PruneOptions {
     /// Tells whether nothing is to be removed, so that only pins change.
     fn asks_nothing(&self) -> bool {
@@ -308,6 +320,9 @@ fn judge(
         .map(|&at| snapshots[at].name.instant())
         .collect();
     for (&at, kept) in complete.iter().zip(keepers(&times, &options.rules)) {
+        if reasons[at].contains(&Reason::NotAsked) {
+            continue;
+        }
         reasons[at].extend(kept.into_iter().map(Reason::Rule));
     }
     if let Some(&newest) = complete.last() {

@@ -44,6 +44,18 @@ fn lost_local_state_is_told_where_the_store_has_snapshots_of_the_scheme() {
         "tree",
     ];
     assert_eq!(backup(&place, &other).stderr, "");
+    place.sh("mv other-state 'other state'; rm 'other state'/*");
+    let again = [
+        "backup",
+        "-v",
+        "--dest=store",
+        "--localdb=other state",
+        "--scheme=c",
+        "tree",
+    ];
+    let told = place.succeed(again).stdout;
+    let line = "pileus rebuild --dest=store --localdb='other state' comes first";
+    assert!(told.contains(line), "{told}");
     place.sh("rm -r state");
     place.succeed(["rebuild", "--dest=store", "--localdb=state", "--scheme=a"]);
     assert_eq!(backup(&place, &nightly).stderr, "");
@@ -77,6 +89,41 @@ fn paths_of_another_job_in_one_series_are_told() {
         assert_eq!(run("other").stderr, "");
         place.write("other/more", "more\n");
         assert_eq!(run("other").stderr, "");
+    }
+}
+
+#[test]
+fn a_link_that_stands_for_a_directory_is_told_to_cron_once_for_each_series() {
+    let place = place();
+    place.sh("ln -s tree link; ln -s tree/file to-file; ln -s nowhere dangling");
+    for scheme in ["--scheme=a", "--scheme=b"] {
+        let first = backup(&place, &["--dest=store", scheme, "--", "link"]);
+        assert_warns(&first, &["pileus: link is a symbolic link", "write link/ "]);
+        let paths = place.succeed(["ls", "--dest=store", scheme]).stdout;
+        assert_eq!(paths, "link\n");
+        let nightly = ["--dest=store", scheme, "-v", "--", "link"];
+        let later = place.run([&["backup"], &nightly[..]].concat());
+        assert!(
+            later.code == Some(0) && !later.stderr.contains("nothing of the directory"),
+            "{later:?}"
+        );
+        assert!(
+            format!("{}{}", later.stdout, later.stderr).contains("write link/ for"),
+            "{later:?}"
+        );
+    }
+    let path = place.join("link");
+    let absolute = path.to_str().expect("is text");
+    let first = backup(&place, &["--dest=store", "--scheme=c", absolute]);
+    assert_warns(&first, &[&format!("write {absolute}/ for")]);
+    // Nothing is missing of these.
+    let others = ["to-file", "dangling", "link/"];
+    for (scheme, path) in ["--scheme=d", "--scheme=e", "--scheme=f"]
+        .iter()
+        .zip(others)
+    {
+        let ended = backup(&place, &["--dest=store", scheme, path]);
+        assert_eq!(ended.stderr, "", "{path}");
     }
 }
 

@@ -91,7 +91,8 @@ fn a_damaged_database_is_refused_and_set_aside_by_a_rebuild_that_makes_another()
         fs::write(original.join(DATABASE), &bytes).expect("is written");
         original.write("tree/new", "new");
         let ended = original.survive(["backup", "--dest=store", "tree"]);
-        ended.assert_one_line(1, &[DATABASE, "is damaged", "pileus rebuild"]);
+        let advice = "pileus rebuild --dest=store --localdb=store makes a new one; or";
+        ended.assert_one_line(1, &[DATABASE, "is damaged", advice]);
         assert_eq!(fs::read(original.join(DATABASE)).expect("is read"), bytes);
         assert_eq!(snapshots(&original), 1);
         let rebuilt = original.succeed(["rebuild", "--dest=store", "-v"]);
@@ -181,6 +182,9 @@ fn whatever_stands_in_place_of_a_stat_cache_costs_a_reading_and_no_snapshot() {
             assert_eq!(ended.code, Some(code), "{change}: {ended:?}");
             assert_eq!(snapshots(&place), night + 2, "{change}");
         }
+        // The snapshots have all that the sources have, and are none the worse for it.
+        let had = place.sh("grep -h ^Problems store/snapshot-*.lbs | sort -u");
+        assert_eq!(had, "Problems: 0\n", "{change}");
         place.succeed(["verify", "--dest=store", "--level=files"]);
     }
 }

@@ -155,6 +155,91 @@ fn what_cannot_be_meant_is_refused_before_anything_is_done() {
 }
 
 #[test]
+fn rules_for_a_scheme_that_is_not_there_are_refused() {
+    let place = place();
+    let before = place.names("store");
+    let scheme = "--scheme=nihgt";
+    for option in ["--quiet", "--dry-run"] {
+        let ended = prune(&place, &[scheme, "--keep-last=1", option]);
+        let parts = ["there is no snapshot of scheme nihgt in store: none there has a scheme"];
+        ended.assert_one_line(1, &parts);
+    }
+    let night = [
+        "backup",
+        "--dest=store",
+        "--localdb=state",
+        "--scheme=night",
+        "tree",
+    ];
+    place.succeed(night);
+    let ended = prune(&place, &[scheme, "--keep-last=1"]);
+    let parts = ["of scheme nihgt in store: its schemes are night; nothing was removed"];
+    ended.assert_one_line(1, &parts);
+    assert_eq!(snapshots(&place).len(), 4);
+    assert!(
+        before
+            .iter()
+            .all(|name| place.names("store").contains(name))
+    );
+    // What is named goes all the same: no rule is asked for.
+    let named = format!("--remove={}", snapshots(&place)[0]);
+    assert_eq!(prune(&place, &[scheme, &named]).code, Some(0));
+    // A checkpoint is a beginning.
+    let name = snapshots(&place)
+        .into_iter()
+        .find(|name| name.starts_with("night"));
+    let name = name.expect("is there");
+    place.sh(&format!(
+        "cd store; mv snapshot-{name}.lbs snapshot-{name}.checkpoint.lbs; mv snapshot-{name}.sha1sums snapshot-{name}.checkpoint.sha1sums"
+    ));
+    let ended = prune(&place, &["--scheme=night", "--keep-last=1", "--dry-run"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let reasons: Vec<_> = ended
+        .stdout
+        .lines()
+        .filter_map(|line| line.split("  ").last().map(str::trim_start))
+        .collect();
+    assert_eq!(
+        reasons[..3],
+        [
+            "no rule is for it",
+            "no rule is for it, newest",
+            "checkpoint"
+        ]
+    );
+}
+
+#[test]
+fn what_lies_beside_a_store_on_purpose_is_counted_and_named_if_asked_for() {
+    let place = place();
+    place.sh("touch store/restore.py store/format.md; cp state/localdb.sqlite store/");
+    let told = |option| {
+        let ended = place.run([
+            "prune",
+            "--dest=store",
+            "--keep-last=3",
+            "--dry-run",
+            option,
+        ]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        ended.stdout
+    };
+    let json = told("--json");
+    assert_eq!(json.matches("\"type\":\"note\"").count(), 1, "{json}");
+    assert!(
+        json.contains("left alone: 2 files") && !json.contains("restore.py"),
+        "{json}"
+    );
+    let named = told("-v");
+    assert_eq!(
+        named.matches("not a file of the store, left alone").count(),
+        2,
+        "{named}"
+    );
+    assert!(!told("--progress=never").contains("left alone"));
+}
+
+#[test]
 fn a_pinned_snapshot_is_not_removed() {
     let place = place();
     let names = snapshots(&place);

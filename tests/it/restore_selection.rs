@@ -207,6 +207,34 @@ fn snapshots_are_chosen_by_name_beginning_or_time() {
 }
 
 #[test]
+fn whoever_names_no_series_is_told_of_those_that_there_are() {
+    let place = snapshots(&NAMES);
+    let note = "of all series of the store (its schemes are home, work): --scheme=NAME chooses one";
+    for (arguments, is_told) in [
+        (&["-v"][..], true),
+        (&["-v", "--snapshot=@2026-01-06"], true),
+        (&[], false),
+        (&["-v", "--scheme=home"], false),
+        (&["-v", "--snapshot=home-20260101"], false),
+    ] {
+        for command in [
+            &["restore", "--target=back", "--dry-run"][..],
+            &["ls"],
+            &["export"],
+        ] {
+            let words = [command, &["--dest=store"], arguments].concat();
+            let ended = place.run(&words);
+            assert_eq!(ended.code, Some(0), "{ended:?}");
+            assert_eq!(ended.stderr.contains(note), is_told, "{words:?}: {ended:?}");
+            assert!(!ended.stdout.contains("--scheme"), "{words:?}");
+        }
+    }
+    let one = snapshots(&NAMES[..1]);
+    let ended = one.succeed(["ls", "--dest=store", "-v"]);
+    assert_eq!(ended.stderr, "");
+}
+
+#[test]
 fn a_snapshot_that_cannot_be_chosen_is_answered_with_what_there_is() {
     let place = snapshots(&NAMES);
     for (arguments, parts) in [

@@ -78,8 +78,45 @@ fn what_does_not_parse_leads_to_what_was_meant() {
     );
     assert_eq!(
         told(&["backup", "--dest=s", "-dash"]),
-        "pileus: unexpected argument '-d' found; a PATH that begins with - is written ./- (see: pileus backup --help)\n"
+        "pileus: unexpected argument '-dash' found; a PATH that begins with - is written ./-dash (see: pileus backup --help)\n"
     );
+    for (words, part) in [
+        (
+            &["ls", "--dest=s", "-ldash"][..],
+            "written ./-ldash (see: pileus ls --help)",
+        ),
+        (
+            &["ls", "-dest=my store", "home"],
+            "'-dest=my store' found; write it with two dashes: --dest='my store' (see",
+        ),
+        (
+            &["ls", "--dest=s", "-localdb=x"],
+            "written './-localdb=x' (see",
+        ),
+        (
+            &["cat", "-snapshot=x", "a"],
+            "two dashes: --snapshot=x (see",
+        ),
+        (&["list", "-dest", "x"], "two dashes: --dest (see"),
+        (
+            &["list", "my store"],
+            "'my store' found; the store is named with --dest='my store' (see",
+        ),
+        (&["verify", "s", "-q"], "named with --dest=s (see"),
+        (
+            &["-r", "s", "snapshots"],
+            "behind the command: pileus list --dest=s (see",
+        ),
+        (
+            &["--repo", "s"],
+            "behind the command: pileus COMMAND --dest=s (see",
+        ),
+    ] {
+        let told = told(words);
+        assert!(told.contains(part), "{words:?}: {told}");
+    }
+    // Where the store is named, another word is no store.
+    assert!(!told(&["list", "--dest=s", "home"]).contains("named with"));
     for (word, instead) in [
         ("check", "verify"),
         ("snapshots", "list"),
@@ -147,6 +184,46 @@ fn an_option_of_another_program_leads_to_what_does_it_here() {
 }
 
 #[test]
+fn a_command_of_a_pipe_without_dashes_before_it_is_told_where_they_stand() {
+    let place = Place::new();
+    let option = "--stdin-from-command=my shop.sql";
+    for (words, command) in [
+        (&["--dest=s", option, "pg_dump", "shop"][..], "pg_dump shop"),
+        (&[option, "pg_dump", "shop", "--dest=s"], "pg_dump shop"),
+        (
+            &["--dest=s", option, "pg_dump", "--format=c", "it's"],
+            r"pg_dump --format=c 'it'\''s'",
+        ),
+    ] {
+        let wanted = format!(
+            "pileus: write -- before the command: --stdin-from-command='my shop.sql' -- {command} (see: pileus backup --help)\n"
+        );
+        let ended = place.run([&["backup"], words].concat());
+        assert_eq!((ended.code, ended.stderr), (Some(2), wanted), "{words:?}");
+    }
+    // It is another option that is wrong here.
+    let ended = place.run(["backup", "--dst=s", option, "--", "pg_dump"]);
+    ended.assert_one_line(2, &["a similar argument exists: '--dest'"]);
+}
+
+#[test]
+fn a_value_that_is_missing_leads_to_the_help_of_its_command() {
+    let place = Place::new();
+    for words in [
+        &["verify", "--level", "--dest=s"][..],
+        &["prune", "--keep-daily"],
+        &["restore", "--overwrite"],
+        &["backup", "--dest="],
+    ] {
+        let see = format!("(see: pileus {} --help)", words[0]);
+        place.run(words).assert_one_line(
+            2,
+            &["a value is required", words[1].trim_end_matches('='), &see],
+        );
+    }
+}
+
+#[test]
 fn options_before_the_command_are_answered_with_the_line_to_type() {
     let place = Place::new();
     for (words, line) in [
@@ -197,7 +274,7 @@ fn only_what_is_near_and_stands_in_the_help_is_offered() {
         ),
         ("list", "--dst", "; a similar argument exists: '--dest'"),
         ("list", "--jsno", "; a similar argument exists: '--json'"),
-        ("ls", "-z", "; a PATH that begins with - is written ./-"),
+        ("ls", "-z", "; a PATH that begins with - is written ./-z"),
     ] {
         let ended = place.run([command, option]);
         let wanted = format!(

@@ -270,7 +270,10 @@ fn what_makes_no_sense_beside_a_pipe_is_a_mistake_in_the_command_line() {
         (&["--stdin-from-command=/x", "--", "true"], "is absolute"),
         (&["--stdin-from-command=x"], "COMMAND"),
         (&["--stdin-from-command=x", "--"], "COMMAND"),
-        (&["--stdin-from-command=x", "true"], "cannot be used with"),
+        (
+            &["--stdin-from-command=x", "true"],
+            "write -- before the command: --stdin-from-command=x -- true",
+        ),
         (&["--stdin-name=x", "file"], "--stdin-name"),
         (&["--stdin-name=x", "--", "file"], "goes with no PATH"),
         (

@@ -3,13 +3,20 @@
 //! The parser has a guess of its own, but it likes whatever begins alike (`--tag`, so `--staging-size`), and offers names that no help
 //! shows. So the slips that have a meaning stand in a table, and of the rest only what is near is offered.
 
+use std::ffi::OsString;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
+
+use pileus::wording::shell_word;
 
 use crate::cli::config::nearest::nearest;
 
 /// As few letters as tell what the beginning of a name is meant for.
 const BEGINNING_MIN: usize = 3;
+
+/// What the store is named with elsewhere.
+pub(super) const REPOSITORY: [&str; 3] = ["--repo", "--repository", "-r"];
 
 /// Options of other programs, the option that a command must have for a row to be about it, and what is told.
 const ELSEWHERE: [(&[&str], &str, &str); 12] = [
@@ -42,7 +49,7 @@ const ELSEWHERE: [(&[&str], &str, &str); 12] = [
         "level",
         "use --level=objects, or --level=files for each file by itself",
     ),
-    (&["--repo", "--repository", "-r"], "dest", "use --dest"),
+    (&REPOSITORY, "dest", "use --dest"),
     (&["-n"], "dry-run", "use --dry-run"),
     (&["-x"], "one-file-system", "use --one-file-system"),
 ];
@@ -55,22 +62,83 @@ pub(super) fn unknown(error: &clap::Error, command: &Command) -> Option<String> 
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
         return None;
     };
-    if error.kind() != ErrorKind::UnknownArgument || !word.starts_with('-') {
+    if error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
+    if !word.starts_with('-') {
+        return named_without_option(word, command);
+    }
     let name = command.get_name();
+    let whole = whole(word);
+    if let Some(long) = with_one_dash(&whole, command) {
+        let found = format!("unexpected argument '{whole}' found");
+        return Some(format!("{found}; write it with two dashes: {long}"));
+    }
     if let Some(instead) = instead(word, command) {
         return Some(format!("there is no option {word} of {name}: {instead}"));
     }
-    let found = format!("unexpected argument '{word}' found");
+    let found = format!("unexpected argument '{whole}' found");
     let Some(long) = word.strip_prefix("--") else {
         let is_path = takes_paths(command);
-        let path = "; a PATH that begins with - is written ./-";
-        return Some(found + if is_path { path } else { "" });
+        let path = shell_word(format!("./{whole}"));
+        let path = format!("; a PATH that begins with - is written {path}");
+        return Some(found + if is_path { &path } else { "" });
     };
     let near = meant(long, command);
     let near = near.map(|near| format!("; a similar argument exists: '--{near}'"));
     Some(found + &near.unwrap_or_default())
+}
+
+/// Returns the word that was typed: of `-dash`, the parser tells only the letter that it does not know.
+fn whole(told: &str) -> String {
+    let typed = std::env::args_os().skip(1);
+    let words: Vec<_> = typed
+        .take_while(|word| word != "--")
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let letter = told.trim_start_matches('-');
+    let is_short = |word: &&String| word.starts_with('-') && !word.starts_with("--");
+    let mut shorts = words.iter().filter(is_short);
+    let found = if told.starts_with("--") {
+        None
+    } else {
+        let first = shorts.clone().find(|word| word.starts_with(told));
+        first.or_else(|| shorts.find(|word| word.contains(letter)))
+    };
+    found.cloned().unwrap_or_else(|| told.to_owned())
+}
+
+/// Returns a known option that was typed with one dash as it should have been.
+fn with_one_dash(word: &str, command: &Command) -> Option<String> {
+    let name = word.strip_prefix('-')?;
+    let (name, value) = name
+        .split_once('=')
+        .map_or((name, None), |(name, value)| (name, Some(value)));
+    let has = |argument: &Arg| {
+        let aliases = argument.get_all_aliases().unwrap_or_default();
+        argument.get_long() == Some(name) || aliases.contains(&name)
+    };
+    let is_known = command.get_arguments().any(has);
+    let value = value.map_or(String::new(), |value| format!("={}", shell_word(value)));
+    is_known.then(|| format!("--{name}{value}"))
+}
+
+/// Answers a word that no PATH can be: most likely the store.
+fn named_without_option(word: &str, command: &Command) -> Option<String> {
+    let store = |word: &OsString| {
+        let word = word.to_string_lossy();
+        word.starts_with("--dest") || word.starts_with("--store")
+    };
+    let has_dest = command
+        .get_arguments()
+        .any(|a| a.get_long() == Some("dest"));
+    if !has_dest || takes_paths(command) || std::env::args_os().any(|word| store(&word)) {
+        return None;
+    }
+    let dest = shell_word(word);
+    Some(format!(
+        "unexpected argument '{word}' found; the store is named with --dest={dest}"
+    ))
 }
 
 /// Returns what the table has for this word and command.

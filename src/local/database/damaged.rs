@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -20,6 +20,8 @@ pub const SUFFIX: &str = ".damaged";
 pub struct Damaged {
     path: String,
     reason: String,
+    /// The store that the state is of, where it is known.
+    store: Option<PathBuf>,
 }
 
 impl Damaged {
@@ -27,25 +29,45 @@ impl Damaged {
         Self {
             path: path.to_owned(),
             reason: reason.to_string(),
+            store: None,
         }
     }
 }
 
 impl fmt::Display for Damaged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, reason } = self;
+        let Self {
+            path,
+            reason,
+            store,
+        } = self;
         let local = Path::new(path).parent().unwrap_or(Path::new(""));
         let local = shell_word(local);
+        let (dest, which) = match store {
+            Some(store) => (shell_word(store), ""),
+            None => ("DIR".to_owned(), ", DIR being the store"),
+        };
         // SQLite says the same of a disk that cannot read it.
         write!(
             f,
-            "{path} is damaged, or the disk cannot read it ({reason}): pileus rebuild --dest=DIR --localdb={local} makes a new one, DIR being \
-             the store; or move it away, then the next backup stores everything again"
+            "{path} is damaged, or the disk cannot read it ({reason}): pileus rebuild --dest={dest} --localdb={local} makes a new \
+             one{which}; or move it away, then the next backup stores everything again"
         )
     }
 }
 
 impl std::error::Error for Damaged {}
+
+/// Names the store in an error of a damaged database, so that its advice can be typed as it is; another error is left as it is.
+pub(crate) fn with_store(error: anyhow::Error, store: &Path) -> anyhow::Error {
+    match error.downcast::<Damaged>() {
+        Ok(damaged) => {
+            let store = Some(store.to_owned());
+            Damaged { store, ..damaged }.into()
+        }
+        Err(other) => other,
+    }
+}
 
 /// Renames the database in `directory`, in place of one that was set aside before; nobody may have it open.
 pub fn set_aside(directory: &Path) -> Result<()> {

@@ -82,6 +82,13 @@ impl Database {
         self.names("SELECT name FROM snapshot ORDER BY id DESC", params![])
     }
 
+    /// Tells whether a complete snapshot of a scheme was made.
+    pub fn has_complete(&self, scheme: &str) -> Result<bool> {
+        let snapshots = self.snapshots()?;
+        let mut of_scheme = snapshots.iter().filter(|name| name.scheme() == scheme);
+        Ok(of_scheme.any(|name| !name.is_checkpoint()))
+    }
+
     /// Refuses a store in which none of the snapshots is that were made: this local state is of another one. Checkpoints do not
     /// count, since they may have been cleared away by hand.
     pub fn ensure_made_in(

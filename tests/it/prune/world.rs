@@ -287,7 +287,8 @@ impl World {
     }
 
     fn prune(&self, options: &PruneOptions, dies_after: Option<usize>) {
-        if self.snapshots().is_empty() {
+        // Without one of its own, a prune is refused.
+        if self.own_snapshots().is_empty() {
             return;
         }
         let pinned: Vec<_> = self.pinned();
