@@ -228,7 +228,10 @@ fn a_link_is_stored_as_one_and_followed_where_its_name_ends_in_a_slash() {
         ("link", "link\n"),
         ("link/", "link\nlink/file\nlink/sub\nlink/sub/other\n"),
     ] {
-        place.succeed(["backup", "--dest=store", source]);
+        let ended = place.run(["backup", "--dest=store", source]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let is_told = ended.stderr.contains("link is a symbolic link");
+        assert_eq!(is_told, source == "link", "{ended:?}");
         assert_eq!(place.succeed(["ls", "--dest=store"]).stdout, expected);
         place.sh("rm -r store");
     }
