@@ -57,7 +57,7 @@ pub fn of_lone_m(text: &str) -> Option<String> {
         .into_iter()
         .find(|(_, unit)| *unit == "m")?;
     Some(format!(
-        "write {number}min for minutes or {number}mo for months"
+        "write {number}min (minutes) or {number}mo (months)"
     ))
 }
 
@@ -82,7 +82,10 @@ mod tests {
 
     #[test]
     fn a_lone_m_is_answered_with_both_of_its_meanings() {
-        for (text, advice) in [("10m", "10min for minutes or 10mo"), ("1y6m", "6min for")] {
+        for (text, advice) in [
+            ("10m", "10min (minutes) or 10mo (months)"),
+            ("1y6m", "6min (minutes)"),
+        ] {
             let error = Age::parse(text).expect_err(text);
             assert!(error.contains(advice), "{error}");
         }

@@ -92,7 +92,7 @@ pub fn run(
         }
     }
     for path in chosen.unmet() {
-        let reason = snapshot::lacks_as_read(&options.store, &options.snapshot, path, is_lossy);
+        let reason = snapshot::lacks(&options.store, &options.snapshot, path, is_lossy);
         export.monitor.problem(path.as_bytes(), reason);
     }
     export.archive.finish()?;

@@ -138,20 +138,10 @@ fn is_damage(error: &anyhow::Error) -> bool {
     causes.any(|cause| cause.downcast_ref::<FormatError>().is_some())
 }
 
-/// Says behind a path that a snapshot does not have it, and how to find those that do.
+/// Says behind a path that a snapshot does not have it, and how to find those that do. A part of the metadata may be `lost`, in which the
+/// path may have been.
 #[must_use]
-pub fn lacks(store: &Path, snapshot: &SnapshotName, path: &EntryPath) -> String {
-    lacks_as_read(store, snapshot, path, false)
-}
-
-/// Says the same where a part of the metadata may be `lost`, in which the path may have been.
-#[must_use]
-pub fn lacks_as_read(
-    store: &Path,
-    snapshot: &SnapshotName,
-    path: &EntryPath,
-    lost: bool,
-) -> String {
+pub fn lacks(store: &Path, snapshot: &SnapshotName, path: &EntryPath, lost: bool) -> String {
     let known = if lost { "what can be read of " } else { "" };
     let text = path.to_string();
     if text == "latest" || SnapshotName::parse(&text).is_some() {

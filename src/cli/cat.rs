@@ -34,11 +34,12 @@ pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
     let log = MetadataLogReader::new(&mut objects, descriptor.root);
     let mut found: BTreeMap<_, _> = paths.iter().map(|path| (path, None)).collect();
     let lost = find(&mut found, log, console)?;
-    let mut problems = lost;
+    // What was lost is of no account where everything asked for is there.
+    let mut problems = 0;
     let mut is_any_printed = false;
     for path in &paths {
         let reason = match found.get(path).and_then(Option::as_ref) {
-            None => snapshot::lacks_as_read(catalog.root(), &name, path, lost > 0),
+            None => snapshot::lacks(catalog.root(), &name, path, lost > 0),
             Some(entry) => match print(entry, &mut objects, console)? {
                 Ok(()) => {
                     is_any_printed = true;

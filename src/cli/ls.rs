@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
     let is_lossy = problems > 0;
     for path in chosen.unmet() {
         problems += 1;
-        let reason = snapshot::lacks_as_read(catalog.root(), &name, path, is_lossy);
+        let reason = snapshot::lacks(catalog.root(), &name, path, is_lossy);
         console.problem(path.as_bytes(), &reason);
     }
     console.summary(&json!({

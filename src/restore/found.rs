@@ -32,13 +32,13 @@ pub(super) fn check_found(
     {
         bail!(
             "{first} {}",
-            snapshot::lacks(&options.store, snapshot, first)
+            snapshot::lacks(&options.store, snapshot, first, items.1 > 0)
         );
     }
     for path in unmet {
         monitor.problem(
             path.as_bytes(),
-            snapshot::lacks(&options.store, snapshot, path),
+            snapshot::lacks(&options.store, snapshot, path, items.1 > 0),
         );
     }
     if let Some(left_out) = wanted.all_left_out() {

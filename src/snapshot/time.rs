@@ -93,7 +93,7 @@ mod tests {
             ("2026-13", "write @2026-11-01,"),
             ("202é", "write @2026-11-01,"),
             ("", "write @2026-11-01,"),
-            ("5m", "write 5min for minutes or 5mo for months"),
+            ("5m", "write 5min (minutes) or 5mo (months)"),
         ] {
             match parsed(text) {
                 Err(Wrong::NoTime(told)) => assert!(told.contains(advice), "{text}: {told}"),
