@@ -160,8 +160,9 @@ impl<'m> Counter<'m> {
 
     /// Reports and counts a problem of local state that costs time or room, and takes nothing away from what the run makes.
     pub fn problem_of_state(&self, subject: &[u8], reason: impl fmt::Display) {
-        self.of_state.fetch_add(1, Ordering::Relaxed);
+        // In this order: in between, it counts as a loss.
         self.problem(subject, reason);
+        self.of_state.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Says what the user should hear of even from cron.
@@ -228,6 +229,7 @@ impl<'m> Counter<'m> {
     /// Returns the number of problems so far that may have left something out: all but those of local state.
     #[must_use]
     pub fn losses(&self) -> u64 {
-        self.problems() - self.of_state.load(Ordering::Relaxed)
+        let of_state = self.of_state.load(Ordering::Relaxed);
+        self.problems().saturating_sub(of_state)
     }
 }
