@@ -192,14 +192,12 @@ fn restore_into(
         }
         planner.add(item, &mut wanted, data_objects)?;
     }
-    // What an interrupted reading did not come to is neither missing nor to be deleted.
-    let deleted = if restorer.rest.is_stopped() {
-        deletion.map_or(0, Deleter::break_off)
-    } else {
+    let is_stopped = restorer.rest.is_stopped();
+    if !is_stopped {
         check_found(options, &wanted, (found, lost), monitor)?;
         found::tell_lost(descriptor, (found, lost), monitor);
-        deletion.map_or(0, Deleter::finish)
-    };
+    }
+    let deleted = deletion.map_or(0, |deletion| deletion.end(is_stopped));
 
     let mut plan = planner.finish()?;
     restorer.write_contents(&mut plan, catalog)?;

@@ -1,14 +1,15 @@
 //! Command lines that do not parse: help as it is, a mistake in one line that says what to type instead.
 //!
 //! The parser's own words are taken apart, since they fill a screen. Whoever comes from another program finds the command that does here what
-//! the one that was typed does there; so does, in [`options`], whoever types its options. [`order`] answers whoever types options before the command, [`piped`]
-//! whoever forgets the `--` before that of a pipe.
+//! the one that was typed does there; so does, in [`options`], whoever types its options. [`order`] answers whoever types options before
+//! the command, [`piped`] whoever forgets the `--` before that of a pipe.
 
 mod options;
 mod order;
 mod piped;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -193,4 +194,17 @@ fn elsewhere(error: &clap::Error) -> Option<String> {
     let mut rows = ELSEWHERE.iter();
     let (_, instead) = rows.find(|(words, _)| words.contains(&word.as_str()))?;
     Some(format!("there is no command {word}: {instead}"))
+}
+
+/// Returns a word as it is typed; of an option, name and value are quoted apart.
+fn shown(word: &OsStr) -> String {
+    let bytes = word.as_bytes();
+    if !bytes.starts_with(b"-") {
+        return shell_word(word);
+    }
+    let parts = bytes.splitn(2, |&byte| byte == b'=');
+    let parts: Vec<_> = parts
+        .map(|part| shell_word(OsStr::from_bytes(part)))
+        .collect();
+    parts.join("=")
 }

@@ -193,16 +193,12 @@ impl<'r> Deleter<'r> {
         verdict.left_out_by().is_none() && self.clear(entry)
     }
 
-    /// Deletes what is left to do behind the last entry, and returns how many entries were deleted.
-    pub(super) fn finish(mut self) -> u64 {
-        while !self.levels.is_empty() {
+    /// Deletes what is left to do behind the last entry, unless the reading was broken off there: what it did not come to is not to be
+    /// deleted. Returns how many entries were deleted.
+    pub(super) fn end(mut self, is_broken_off: bool) -> u64 {
+        while !is_broken_off && !self.levels.is_empty() {
             self.leave();
         }
-        self.deleted
-    }
-
-    /// Deletes nothing more, since it is not known what comes behind the last entry; returns how many entries were deleted.
-    pub(super) fn break_off(self) -> u64 {
         self.deleted
     }
 

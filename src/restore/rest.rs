@@ -1,7 +1,7 @@
 //! Why a restore leaves out the rest: the target is full, or a signal said stop. Either is told once, not for each file.
 //!
-//! Directories are completed all the same, and nothing half is left under any name; what there is stays usable, and a second restore
-//! brings the rest.
+//! Directories get their attributes all the same, unless that would keep out the restore that brings the rest; nothing half is left under
+//! any name, and what there is stays usable.
 
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

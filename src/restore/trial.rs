@@ -99,12 +99,10 @@ pub(super) fn run(
     trial.blocked.tell(monitor);
     trial.kept.tell(monitor);
     let interrupted = stop.load(Ordering::Relaxed);
-    let deleted = if interrupted {
-        deletion.map_or(0, Deleter::break_off)
-    } else {
+    if !interrupted {
         check_found(options, &wanted, (found, lost), monitor)?;
-        deletion.map_or(0, Deleter::finish)
-    };
+    }
+    let deleted = deletion.map_or(0, |deletion| deletion.end(interrupted));
     Ok(RestoreReport {
         expected: None,
         snapshot: options.snapshot.clone(),

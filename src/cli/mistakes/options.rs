@@ -114,13 +114,17 @@ fn with_one_dash(word: &str, command: &Command) -> Option<String> {
     let (name, value) = name
         .split_once('=')
         .map_or((name, None), |(name, value)| (name, Some(value)));
-    let has = |argument: &Arg| {
-        let aliases = argument.get_all_aliases().unwrap_or_default();
-        argument.get_long() == Some(name) || aliases.contains(&name)
-    };
-    let is_known = command.get_arguments().any(has);
+    let is_known = command
+        .get_arguments()
+        .any(|argument| is_named(argument, name));
     let value = value.map_or(String::new(), |value| format!("={}", shell_word(value)));
     is_known.then(|| format!("--{name}{value}"))
+}
+
+/// Tells whether an option has this long name, also as one that help does not show.
+pub(super) fn is_named(argument: &Arg, name: &str) -> bool {
+    let aliases = argument.get_all_aliases().unwrap_or_default();
+    argument.get_long() == Some(name) || aliases.contains(&name)
 }
 
 /// Answers a word that no PATH can be: most likely the store.

@@ -3,9 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use super::options::is_named;
+use super::shown;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use pileus::wording::shell_word;
 
 /// Returns the line to type, if the parser met an option of a command before any command.
 pub(super) fn answer(
@@ -62,9 +63,9 @@ fn takes_next(definition: &Command, word: &OsStr) -> bool {
         .get_subcommands()
         .flat_map(Command::get_arguments);
     arguments.any(|argument| {
-        let aliases = argument.get_all_aliases().unwrap_or_default();
-        let is_named = argument.get_long() == Some(name) || aliases.contains(&name);
-        is_named && argument.get_action().takes_values() && !argument.is_require_equals_set()
+        is_named(argument, name)
+            && argument.get_action().takes_values()
+            && !argument.is_require_equals_set()
     })
 }
 
@@ -72,14 +73,8 @@ fn takes_next(definition: &Command, word: &OsStr) -> bool {
 fn has(command: &Command, option: &str) -> bool {
     let is_short = |short: char| option.strip_prefix('-') == Some(short.encode_utf8(&mut [0; 4]));
     command.get_arguments().any(|argument| {
-        let mut long = argument
-            .get_long_and_visible_aliases()
-            .into_iter()
-            .flatten();
-        let aliases = argument.get_all_aliases().unwrap_or_default();
-        option
-            .strip_prefix("--")
-            .is_some_and(|name| long.any(|long| long == name) || aliases.contains(&name))
+        let long = option.strip_prefix("--");
+        long.is_some_and(|name| is_named(argument, name))
             || argument.get_short().is_some_and(is_short)
     })
 }
@@ -88,17 +83,4 @@ fn has(command: &Command, option: &str) -> bool {
 fn is_of(word: &OsStr, option: &str) -> bool {
     let rest = word.as_bytes().strip_prefix(option.as_bytes());
     rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'=')
-}
-
-/// Returns a word as it is typed; of an option, only the value is quoted.
-fn shown(word: &OsString) -> String {
-    let bytes = word.as_bytes();
-    match bytes.iter().position(|&byte| byte == b'=') {
-        Some(at) if bytes.starts_with(b"--") => {
-            let (name, value) = (&bytes[..at], &bytes[at + 1..]);
-            let [name, value] = [name, value].map(|part| shell_word(OsStr::from_bytes(part)));
-            format!("{name}={value}")
-        }
-        _ => shell_word(word),
-    }
 }

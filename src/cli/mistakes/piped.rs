@@ -1,11 +1,11 @@
 //! `--stdin-from-command` whose command is typed without the `--` before it: then it is taken for PATHs, and its options for those of pileus.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 
 use clap::error::ErrorKind;
 use pileus::wording::shell_word;
 
+use super::shown;
 use crate::cli::config::{definition, relaxed};
 
 const OPTION: &str = "stdin_from_command";
@@ -40,16 +40,4 @@ pub(super) fn answer(error: &clap::Error, typed: &[OsString]) -> Option<String> 
         shell_word(name),
         command.collect::<String>()
     ))
-}
-
-/// Returns a word as it is typed; an option is left as it is if nothing in it needs quotes but its `=`.
-fn shown(word: &OsStr) -> String {
-    let parts: Vec<_> = word.as_bytes().splitn(2, |&byte| byte == b'=').collect();
-    let parts = parts.iter().map(|part| shell_word(OsStr::from_bytes(part)));
-    let is_option = word.as_bytes().starts_with(b"-");
-    if is_option {
-        parts.collect::<Vec<_>>().join("=")
-    } else {
-        shell_word(word)
-    }
 }
