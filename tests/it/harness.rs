@@ -1,5 +1,7 @@
 //! What every test needs: a directory of its own, the binary, and programs that pileus had no part in.
 
+mod mounts;
+
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

@@ -20,9 +20,11 @@ mod encryption;
 mod exclude;
 mod expected_output;
 mod export;
+mod faulty_file_systems;
 mod filters;
 mod find;
 mod fixtures;
+
 mod harness;
 mod holes;
 mod hooks;
