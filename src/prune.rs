@@ -10,7 +10,9 @@
 //! 4. the rows of segments and their blocks go, so that no later snapshot refers to them;
 //! 5. the segments' files go.
 //!
-//! A crash in between leaves files that nothing names, which a later run removes as orphans. Segments are never opened. Memory
+//! A crash in between leaves files that nothing names, which a later run removes: at once if local state still knows of which removed
+//! snapshots they were, else as orphans. Where local state has no room for what it is told, 2 and 4 come last ([`local`]). Segments
+//! are never opened. Memory
 //! depends on the number of segments and snapshots, not on what is in them.
 //!
 //! With local state, its lock keeps backups out that use it. Without (a store on a server to which clients only add), there is no
@@ -18,27 +20,29 @@
 //! way, and no segment is removed.
 
 mod execute;
+mod local;
 mod plan;
 mod problems;
 pub mod retention;
 mod survey;
 
-use std::io;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
+use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
-use crate::local::database::{self, Database};
-use crate::local::lock::{self, Lock, Patience, Waiting};
+use crate::local::lock::{self, Patience, Waiting};
 use crate::monitor::{Counter, Monitor};
 use crate::store::dir::{StoreDir, is_there};
 use crate::store::inventory::{Inventory, pin_file};
 use crate::wording::{of_scheme, schemes};
 
 pub use execute::Removed;
+use local::Local;
 pub use plan::{Cause, Fate, Plan, PlannedSegment, PlannedSnapshot, Reason};
 use retention::Rules;
 use survey::Survey;
@@ -77,13 +81,8 @@ pub struct Prune<'m> {
     pins: Pins,
     /// Snapshots that the database has and the store has not: what is left to do of a run that was killed.
     gone: Vec<SnapshotName>,
-}
-
-/// Local state in use: its lock, if it was taken, and the database, if there is one.
-struct Local {
-    /// Above the lock, so that it is closed first.
-    database: Option<Database>,
-    lock: Lock,
+    /// Segments that only those use and whose files are gone, too.
+    lost: Vec<SegmentId>,
 }
 
 /// Which pins are to be made and removed.
@@ -104,7 +103,8 @@ pub fn foresee(
     let sequence_known = sequence.unwrap_or_default();
     let survey = Survey::make(&options.store, inventory, sequence_known, now)?;
     let has_lock = is_there(&options.store.join(lock::FILE_NAME))?;
-    Plan::make(options, &survey, sequence.is_some() || has_lock, now)
+    let locked = sequence.is_some() || has_lock;
+    Plan::make(options, &survey, locked, &HashSet::new(), now)
 }
 
 impl<'m> Prune<'m> {
@@ -124,22 +124,23 @@ impl<'m> Prune<'m> {
             monitor,
         };
         let monitor = Counter::new(monitor);
-        let local = open_local(options, now, &waiting, &monitor)?;
-        let now = local.as_ref().map_or(now, |local| local.lock.since());
+        let mut local = Local::open(options, now, &waiting, &monitor)?;
+        let now = local.as_ref().map_or(now, Local::since);
         let inventory = Inventory::take(&options.store)?;
-        let database = local.as_ref().and_then(|local| local.database.as_ref());
-        let sequence = database.map(Database::snapshots).transpose()?;
-        let mut sequence = sequence.unwrap_or_default();
-        sequence.reverse();
-        if let Some(database) = database.filter(|_| options.local.is_some()) {
-            let is_there = |name: &SnapshotName| Ok(inventory.snapshots.contains_key(name));
-            database.ensure_made_in(&options.store, is_there)?;
+        let sequence = local.as_ref().map(Local::sequence).transpose()?;
+        let sequence = sequence.unwrap_or_default();
+        if let Some(local) = &mut local {
+            local.ensure_made_in(&inventory, &sequence, options)?;
         }
         let is_gone = |name: &&SnapshotName| {
             let files = inventory.snapshots.get(*name);
             files.is_none_or(|files| files.descriptors.is_empty())
         };
-        let gone = sequence.iter().filter(is_gone).cloned().collect();
+        let gone: Vec<_> = sequence.iter().filter(is_gone).cloned().collect();
+        let abandoned = local.as_ref().map(|local| local.segments_only_of(&gone));
+        let abandoned: HashSet<_> = abandoned.transpose()?.unwrap_or_default();
+        let is_lost = |id: &&SegmentId| !inventory.segments.contains_key(*id);
+        let lost = abandoned.iter().filter(is_lost).copied().collect();
         let survey = Survey::make(&options.store, inventory, &sequence, now)?;
         // Else every segment would look like an orphan.
         if survey.snapshots.is_empty() {
@@ -150,7 +151,7 @@ impl<'m> Prune<'m> {
         }
         ensure_scheme_is_there(options, &survey)?;
         let pins = effective_pins(options, &survey)?;
-        let plan = Plan::make(options, &survey, local.is_some(), now)?;
+        let plan = Plan::make(options, &survey, local.is_some(), &abandoned, now)?;
         for snapshot in &plan.snapshots {
             if let Some(reason) = snapshot.doubt() {
                 monitor.problem(snapshot.name.to_string().as_bytes(), reason);
@@ -167,6 +168,7 @@ impl<'m> Prune<'m> {
             plan,
             pins,
             gone,
+            lost,
         })
     }
 
@@ -192,52 +194,6 @@ fn warn_of_problems(plan: &Plan, dry_run: bool, monitor: &Counter<'_>) {
             of_scheme(Some(name.scheme()))
         ));
     }
-}
-
-/// Opens what there is of local state. A dry run goes without what it may not write to.
-fn open_local(
-    options: &PruneOptions,
-    now: Timestamp,
-    waiting: &Waiting<'_>,
-    monitor: &Counter<'_>,
-) -> Result<Option<Local>> {
-    let directory = options.local.as_deref().unwrap_or(&options.store);
-    // An error here ends the run: without a lock that is there, it would go ahead beside a backup.
-    let has = |name: &str| is_there(&directory.join(name));
-    let has_database = has(database::FILE_NAME)?;
-    if options.local.is_some() && !has_database {
-        bail!(
-            "there is no local state in {}: name the directory of the backups' --localdb, or leave it out to change the store alone",
-            directory.display()
-        );
-    }
-    if !has_database && !has(lock::FILE_NAME)? {
-        return Ok(None);
-    }
-    let open = || {
-        Ok(Local {
-            lock: Lock::take(directory, now, waiting)?,
-            // Asked again: the run that was waited for may have made it.
-            database: has(database::FILE_NAME)?
-                .then(|| Database::open(directory))
-                .transpose()
-                .map_err(|error| database::with_store(error, &options.store))?,
-        })
-    };
-    match open() {
-        Err(error) if options.dry_run && is_refused(&error) => {
-            monitor.note(&format!("planned without local state: {error:#}"));
-            Ok(None)
-        }
-        opened => opened.map(Some),
-    }
-}
-
-fn is_refused(error: &anyhow::Error) -> bool {
-    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|e| matches!(e.kind(), PermissionDenied | ReadOnlyFilesystem))
 }
 
 /// Refuses rules for a scheme that has no snapshot: a slip in its name would keep everything for ever, and nobody would hear of it.

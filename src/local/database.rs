@@ -14,6 +14,7 @@ mod damaged;
 pub mod look;
 mod recent;
 mod retire;
+mod room;
 mod runs;
 mod schema;
 mod segments;
@@ -32,8 +33,9 @@ use crate::format::object_ref::SegmentId;
 
 pub use blocks::{BlockDigest, KnownBlock};
 pub(crate) use damaged::with_store;
-pub use damaged::{Damaged, SUFFIX as DAMAGED_SUFFIX, set_aside};
+pub use damaged::{Damaged, SUFFIX as DAMAGED_SUFFIX, remove, set_aside};
 use recent::RecentBlocks;
+pub use room::NoRoom;
 pub use runs::{RUNS_MAX, RunRecord, TOLD_MAX, remember};
 pub use segments::KnownSegment;
 pub use snapshots::{OtherStore, SnapshotSize};
@@ -64,8 +66,13 @@ impl Database {
         // SQLite itself would make it readable for all.
         super::open_private(&path).map_err(|error| super::cannot_open(error, &path))?;
         let begin = |sharing| Self::begin(Connection::open(&path), shown.clone(), sharing);
-        // The first error is the one to tell: without sharing, what is wrong otherwise is as wrong.
-        begin(Sharing::Yes).or_else(|error| begin(Sharing::No).map_err(|_| error))
+        match room::sharing(directory) {
+            Sharing::No => begin(Sharing::No),
+            // The first error is the one to report: what else is wrong is as wrong without sharing.
+            Sharing::Yes => {
+                begin(Sharing::Yes).or_else(|error| begin(Sharing::No).map_err(|_| error))
+            }
+        }
     }
 
     /// Begins with nothing, in a file without a name that is gone when the database is: for a dry run without local state.
@@ -129,7 +136,8 @@ impl Database {
 }
 
 /// Whether the database may be looked at beside the run. SQLite needs shared memory for that, which some file systems lack (network ones,
-/// FUSE); whoever is alone with the database, as the lock of local state allows, keeps in memory of its own what would be shared.
+/// FUSE), and which is not safe on a full disk ([`room`]); whoever is alone with the database, as the lock of local state allows, keeps in
+/// memory of its own what would be shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sharing {
     Yes,
@@ -158,16 +166,24 @@ fn explain(error: rusqlite::Error, path: &str) -> anyhow::Error {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             Damaged::new(path, error).into()
         }
-        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
-            anyhow::anyhow!(
-                "local database {path}: the disk is full, or fails ({error}): make room there, or see that it is well"
-            )
-        }
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => anyhow::anyhow!(
-            "local database {path} cannot be written ({error}): see that its directory can be and has room, or name another one with --localdb"
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => NoRoom::new(format!(
+            "local database {path}: the disk is full, or fails ({error}): make room there, or see that it is well"
+        ))
+        .into(),
+        Some(ErrorCode::CannotOpen) => NoRoom::new(cannot_write(path, &error)).into(),
+        Some(ErrorCode::ReadOnly) => anyhow::Error::msg(cannot_write(path, &error)),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => anyhow::anyhow!(
+            "local database {path} is in use by a run that has it for itself, since its disk has little room or no shared memory: look \
+             again when that run has ended ({error})"
         ),
         _ => anyhow::Error::new(error).context(format!("local database {path}")),
     }
+}
+
+fn cannot_write(path: &str, error: &rusqlite::Error) -> String {
+    format!(
+        "local database {path} cannot be written ({error}): see that its directory can be and has room, or name another one with --localdb"
+    )
 }
 
 #[cfg(test)]

@@ -91,7 +91,6 @@ impl Lock {
 
     fn try_take(directory: &Path, now: Timestamp) -> Result<Self> {
         let path = directory.join(FILE_NAME);
-        let shown = path.display();
         let opened = super::open_private(&path);
         let mut file = opened.map_err(|error| super::cannot_open(error, &path))?;
         hold(&file, directory)?;
@@ -100,9 +99,11 @@ impl Lock {
             std::process::id(),
             format_date(now)
         );
-        file.set_len(0)
-            .and_then(|()| file.write_all(text.as_bytes()))
-            .with_context(|| format!("cannot write {shown}"))?;
+        // The text is a courtesy: a full disk must not keep out the run that makes room. It is written over the old one, whose room it has.
+        drop(
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.set_len(text.len() as u64)),
+        );
         Ok(Self {
             _file: file,
             since: now,
@@ -201,8 +202,12 @@ fn hold(file: &File, directory: &Path) -> Result<()> {
             .into())
         }
         Err(TryLockError::Error(error)) => {
-            let path = directory.join(FILE_NAME);
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+            Err(error).with_context(|| {
+                format!(
+                    "cannot lock {}: see that its file system has locks, or name a directory of a local disk with --localdb",
+                    directory.join(FILE_NAME).display()
+                )
+            })
         }
     }
 }

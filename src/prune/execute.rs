@@ -37,6 +37,9 @@ impl Prune<'_> {
             sync(&self.store, paths(&leftovers))?;
         }
         self.ensure_store_is_there()?;
+        if let Some(local) = &mut self.local {
+            local.catch_up(&self.store, &self.monitor)?;
+        }
         removed.problems = self.monitor.problems();
         Ok(removed)
     }
@@ -52,29 +55,20 @@ impl Prune<'_> {
             sync(&self.store, snapshots.iter().flat_map(|s| paths(&s.files)))?;
         }
         self.ensure_store_is_there()?;
-        let names = snapshots.iter().map(|snapshot| &snapshot.name);
-        let local = self.local.as_ref();
-        let Some(database) = local.and_then(|local| local.database.as_ref()) else {
-            return Ok(());
-        };
-        let mut forgotten = 0_u64;
-        for name in names.chain(&self.gone) {
-            database.remove_snapshot(name)?;
-            forgotten += 1;
+        let names = snapshots.into_iter().map(|snapshot| snapshot.name);
+        let names = names.chain(std::mem::take(&mut self.gone)).collect();
+        match &mut self.local {
+            Some(local) => local.forget_snapshots(names, &self.monitor),
+            None => Ok(()),
         }
-        database.commit()?;
-        if forgotten > 0 {
-            self.monitor
-                .note("the local state has forgotten what was removed");
-        }
-        Ok(())
     }
 
     /// Rows, then files, of the segments that no descriptor names now.
     fn remove_segments(&mut self, removed: &mut Removed) -> Result<()> {
         let mut segments = std::mem::take(&mut self.plan.segments);
+        let mut ids = std::mem::take(&mut self.lost);
         if segments.is_empty() {
-            return Ok(());
+            return self.forget_segments(ids);
         }
         let named = match named_now(self.store.path()) {
             Ok(named) => named,
@@ -86,18 +80,20 @@ impl Prune<'_> {
         };
         self.ensure_store_is_there()?;
         self.drop_named(&mut segments, &named);
-        let ids: Vec<_> = segments.iter().map(|segment| segment.id).collect();
-        let local = self.local.as_ref();
-        if let Some(database) = local.and_then(|local| local.database.as_ref()) {
-            database.forget_segments(&ids)?;
-            let told = format!("segments that the local state has forgotten: {}", ids.len());
-            self.monitor.note(&told);
-        }
+        ids.extend(segments.iter().map(|segment| segment.id));
+        self.forget_segments(ids)?;
         for segment in &segments {
             self.remove_files(&segment.files, removed)?;
             removed.segments += 1;
         }
         sync(&self.store, segments.iter().flat_map(|s| paths(&s.files)))
+    }
+
+    fn forget_segments(&mut self, ids: Vec<SegmentId>) -> Result<()> {
+        match &mut self.local {
+            Some(local) => local.forget_segments(ids, &self.monitor),
+            None => Ok(()),
+        }
     }
 
     /// Makes sure that one of the snapshots that are kept is there still. If the store was taken away (a mount that is gone leaves an empty

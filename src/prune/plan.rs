@@ -1,6 +1,6 @@
 //! The plan: what becomes of every snapshot and by which rule, and which files go. It is what a dry run prints and what is executed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -136,6 +136,7 @@ impl Plan {
         options: &PruneOptions,
         survey: &Survey,
         locked: bool,
+        abandoned: &HashSet<SegmentId>,
         now: Timestamp,
     ) -> Result<Self> {
         let mut plan = Self::default();
@@ -154,7 +155,7 @@ impl Plan {
         plan.foreign = foreign(&survey.inventory);
         plan.last_without_problems = last_without_problems(survey, &plan.snapshots);
         plan.choose_leftovers(options, survey, now);
-        plan.choose_segments(options, survey, now);
+        plan.choose_segments(options, survey, abandoned, now);
         plan.stop_if_unsafe(survey, locked);
         Ok(plan)
     }
@@ -174,7 +175,15 @@ impl Plan {
         }
     }
 
-    fn choose_segments(&mut self, options: &PruneOptions, survey: &Survey, now: Timestamp) {
+    /// Chooses segments that no snapshot needs. One that no descriptor names waits until it is old, since a run may be about to name it;
+    /// unless it is among the `abandoned`.
+    fn choose_segments(
+        &mut self,
+        options: &PruneOptions,
+        survey: &Survey,
+        abandoned: &HashSet<SegmentId>,
+        now: Timestamp,
+    ) {
         let kept = self.snapshots.iter();
         let kept = Places::collect(kept.map(|s| matches!(s.fate, Fate::Kept(_))));
         for (&id, files) in &survey.inventory.segments {
@@ -182,7 +191,8 @@ impl Plan {
             if survey.uses.is_needed(id, &kept) {
                 continue;
             }
-            if orphan && !files.iter().all(|file| options.is_orphan(file, now)) {
+            let waits = orphan && !abandoned.contains(&id);
+            if waits && !files.iter().all(|file| options.is_orphan(file, now)) {
                 self.waiting.extend_from_slice(files);
                 continue;
             }

@@ -17,6 +17,7 @@ use crate::format::descriptor::Descriptor;
 use crate::format::object_ref::{ObjectId, ObjectRef, SegmentId, Slice};
 use crate::format::segment_group::SegmentGroup;
 use crate::local::database::BlockDigest;
+use crate::local::database::{self, Database};
 use crate::monitor::Event;
 use crate::store::catalog::Catalog;
 

@@ -40,6 +40,7 @@ mod made_store;
 mod metadata_text;
 mod metrics;
 mod nightly;
+mod no_room;
 mod overwriting;
 mod progress;
 mod project_rules;

@@ -1,6 +1,6 @@
 //! A database that SQLite cannot make sense of: how that is told, and how it is put out of the way of a new one.
 //!
-//! It is never deleted: what is in it may help whoever finds out why.
+//! It is never deleted: what is in it may help whoever finds out why. (What [`remove`] deletes is whole, and of no use any more.)
 
 use std::fmt;
 use std::fs;
@@ -67,6 +67,20 @@ pub(crate) fn with_store(error: anyhow::Error, store: &Path) -> anyhow::Error {
         }
         Err(other) => other,
     }
+}
+
+/// Removes the database in `directory`, which needs no room; nobody may have it open.
+pub fn remove(directory: &Path) -> Result<()> {
+    for companion in ["-wal", "-shm", ""] {
+        let path = directory.join(format!("{FILE_NAME}{companion}"));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Renames the database in `directory`, in place of one that was set aside before; nobody may have it open.

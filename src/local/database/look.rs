@@ -2,7 +2,7 @@
 //!
 //! SQLite leaves files of its own beside a database that it reads, unless it is told that nobody changes it. Where no write-ahead log
 //! is, no run is under way, and it is told so; if one has begun by the time all is read, what was read counts for nothing, and is read
-//! again in the common way.
+//! again in the common way, which takes room for SQLite's shared memory.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::runs::{self, RunRecord};
 use super::uses::most_used;
-use super::{FILE_NAME, explain, schema};
+use super::{FILE_NAME, explain, room, schema};
 use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
 
@@ -100,6 +100,14 @@ pub fn snapshots(directory: &Path) -> Result<Vec<SnapshotName>> {
     Ok(names.collect())
 }
 
+/// Reads the names of the files of all segments.
+pub fn segment_files(directory: &Path) -> Result<Vec<String>> {
+    look(directory, |connection| {
+        let mut statement = connection.prepare("SELECT file FROM segment")?;
+        statement.query_map([], |row| row.get(0))?.collect()
+    })
+}
+
 /// Which of some segments new snapshots may refer to, as far as one local state knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
@@ -151,6 +159,12 @@ fn look<T>(directory: &Path, read: impl Fn(&Connection) -> rusqlite::Result<T>) 
         if state(&path) == before {
             return found;
         }
+    }
+    if room::is_short(directory) {
+        bail!(
+            "{shown} cannot be read beside its write-ahead log, which takes more room than there is: make room there, or look again after \
+             the next run"
+        );
     }
     open(false)
 }

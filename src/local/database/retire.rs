@@ -3,10 +3,11 @@
 //! The rows go before the files do: a row without a file would make the next snapshot unrestorable.
 
 use anyhow::Result;
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::Database;
 use crate::format::object_ref::SegmentId;
+use crate::format::snapshot_name::SnapshotName;
 
 impl Database {
     /// Forgets everything, in the run's transaction: until it is committed, all is as it was.
@@ -16,6 +17,26 @@ impl Database {
         self.execute(
             "DELETE FROM segment_use; DELETE FROM snapshot; DELETE FROM signature; DELETE FROM block; DELETE FROM segment",
         )
+    }
+
+    /// Returns the segments that these snapshots use and no others do.
+    pub fn segments_only_of(&self, snapshots: &[SnapshotName]) -> Result<Vec<SegmentId>> {
+        let mut ids = Vec::new();
+        for name in snapshots {
+            let sql = "SELECT id FROM snapshot WHERE name = ?1";
+            let mut statement = self.sql(self.connection.prepare_cached(sql))?;
+            let id = statement.query_row([name.to_string()], |row| row.get::<_, i64>(0));
+            ids.extend(self.sql(id.optional())?.map(|id| id.to_string()));
+        }
+        let ids = ids.join(",");
+        let sql = format!(
+            "SELECT uuid FROM segment WHERE id IN (SELECT segment FROM segment_use WHERE snapshot IN ({ids})) \
+            AND id NOT IN (SELECT segment FROM segment_use WHERE snapshot NOT IN ({ids}))"
+        );
+        let mut statement = self.sql(self.connection.prepare(&sql))?;
+        let rows = self.sql(statement.query_map([], |row| row.get(0)))?;
+        let uuids = self.sql(rows.collect::<rusqlite::Result<Vec<_>>>())?;
+        Ok(uuids.into_iter().map(SegmentId::from_bytes).collect())
     }
 
     /// Forgets segments, their blocks and signatures; durable, with all that was done before, when it returns.
@@ -50,7 +71,6 @@ mod tests {
     use super::*;
     use crate::format::object_ref::ObjectId;
     use crate::format::segment_group::SegmentGroup;
-    use crate::format::snapshot_name::SnapshotName;
     use crate::local::database::BlockDigest;
 
     #[test]
@@ -73,6 +93,12 @@ mod tests {
         }
         let uses = BTreeMap::from(ids.map(|id| (id, 1)));
         database.add_snapshot(&name, None, &uses).expect("adds");
+        let later = SnapshotName::parse("a-20261122T191822").expect("a name");
+        let uses = BTreeMap::from([(ids[1], 1)]);
+        database.add_snapshot(&later, None, &uses).expect("adds");
+        let only = database.segments_only_of(std::slice::from_ref(&name));
+        assert_eq!(only.expect("looks"), ids[..1]);
+        database.remove_snapshot(&later).expect("removes");
         database.forget_segments(&ids[..1]).expect("forgets");
         database.forget_segments(&ids[..1]).expect("forgets again");
         drop(database);

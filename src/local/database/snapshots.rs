@@ -25,6 +25,21 @@ pub struct SnapshotSize {
 #[derive(Debug)]
 pub struct OtherStore(String);
 
+impl OtherStore {
+    /// `latest` is a snapshot that the local state in `local` made elsewhere.
+    #[must_use]
+    pub fn new(store: &Path, local: &Path, latest: &SnapshotName) -> Self {
+        Self(format!(
+            "the local state belongs to another store: no segment or snapshot of it, such as its last one, {latest}, is in {}: see that the \
+             right disk is mounted; another store needs a --localdb of its own; if this is an old copy of local state, or all snapshots were removed by \
+             hand, move localdb.sqlite away; if the store has snapshots, pileus rebuild --dest={} --localdb={} then makes another",
+            store.display(),
+            shell_word(store),
+            shell_word(local)
+        ))
+    }
+}
+
 impl std::fmt::Display for OtherStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
@@ -89,8 +104,9 @@ impl Database {
         Ok(of_scheme.any(|name| !name.is_checkpoint()))
     }
 
-    /// Refuses a store in which none of the snapshots is that were made: this local state is of another one. Checkpoints do not
-    /// count, since they may have been cleared away by hand.
+    /// Refuses a store that has none of the snapshots that were made, and no segment either: this local state is of another one.
+    /// Checkpoints do not count, since they may have been cleared away by hand. Segments do: of a store that was pruned while local
+    /// state had no room to be told so, they are what both know.
     pub fn ensure_made_in(
         &self,
         store: &Path,
@@ -104,16 +120,24 @@ impl Database {
         }
         match snapshots.iter().find(|name| !name.is_checkpoint()) {
             None => Ok(()),
-            Some(latest) => Err(OtherStore(format!(
-                "the local state belongs to another store: no snapshot of it, such as its last one, {latest}, is in {}: see that the \
-                 right disk is mounted; another store needs a --localdb of its own; if this is an old copy of local state, or all snapshots were removed by \
-                 hand, move localdb.sqlite away; if the store has snapshots, pileus rebuild --dest={} --localdb={} then makes another",
-                store.display(),
-                shell_word(store),
-                shell_word(self.directory())
-            ))
-            .into()),
+            Some(_) if self.has_segment_in(store)? => Ok(()),
+            Some(latest) => Err(OtherStore::new(store, self.directory(), latest).into()),
         }
+    }
+
+    /// Whether any known segment is in the store. Names of segments are random, so another store has none of them.
+    pub fn has_segment_in(&self, store: &Path) -> Result<bool> {
+        // The newest first: they are the ones to be found.
+        let sql = "SELECT file FROM segment ORDER BY id DESC";
+        let mut statement = self.sql(self.connection.prepare_cached(sql))?;
+        let mut rows = self.sql(statement.query([]))?;
+        while let Some(row) = self.sql(rows.next())? {
+            let file: String = self.sql(row.get(0))?;
+            if store.join(file).symlink_metadata().is_ok() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the names of the checkpoints of a scheme that were not removed.
