@@ -48,7 +48,12 @@ class Workshop:
         """Runs pileus in a certain night and returns how it ended; a run that takes two minutes hangs."""
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "TZ": "UTC", "TMPDIR": str(self.directory)}
         if library:
-            environment |= {"LD_PRELOAD": str(self.library), "BETWEEN_AHEAD": str(night * DAY)}
+            # By its name alone: in LD_PRELOAD a blank would end a path.
+            environment |= {
+                "LD_PRELOAD": self.library.name,
+                "LD_LIBRARY_PATH": str(self.library.parent),
+                "BETWEEN_AHEAD": str(night * DAY),
+            }
         environment |= variables or {}
         command = [*prefix, self.program, *map(str, arguments)]
         return subprocess.run(command, env=environment, cwd=self.sources, stdin=subprocess.DEVNULL, capture_output=True,

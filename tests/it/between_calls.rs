@@ -73,9 +73,8 @@ fn backup(place: &Place) -> Ended {
 
 /// Runs pileus with the library loaded; a run that waits for somebody at a FIFO is ended after a minute.
 fn run(place: &Place, arguments: &[&str]) -> Ended {
-    let library = place.join("between.so");
-    let preload = format!("LD_PRELOAD={}", library.display());
-    let under = ["timeout", "--kill-after=1", "60", "env", &preload];
+    let preload = "LD_PRELOAD=./between.so";
+    let under = ["timeout", "--kill-after=1", "60", "env", preload];
     Ended::of(place.command_under(&under, arguments).stdin(Stdio::null()))
 }
 

@@ -5,7 +5,7 @@
 
 use std::process::Stdio;
 
-use crate::harness::{Ended, HeldRun, project};
+use crate::harness::{Ended, HeldRun};
 use crate::increments::nights::{Nights, number};
 use crate::increments::portable;
 
@@ -120,10 +120,8 @@ fn a_checkpoint_is_a_snapshot_of_what_was_walked_and_not_the_latest() {
         "--target=part",
         &format!("--snapshot={name}"),
     ]);
-    let script = project("docs/restore.py");
     place.sh(&format!(
-        "python3 {} store by-script {name}",
-        script.display()
+        "python3 \"$PROJECT/docs/restore.py\" store by-script {name}"
     ));
     for back in ["part", "by-script"] {
         let count = place.sh(&format!(

@@ -1,19 +1,16 @@
 //! Power lost, the process killed, calls that fail: the short form of `tests/crash/run.py`, which tries each at every step of a
 //! run. docs/reliability.md says what is promised, and has the command of the long form.
 
-use crate::harness::{Ended, Place, need, project};
+use crate::harness::{Ended, Place, need, pileus, project};
 
 /// Tries some points; each that fails is told, with what was promised and is not so.
 fn try_points(arguments: &str) {
     need("cc");
     let place = Place::new();
     let script = project("tests/crash/run.py");
-    let program = format!("--program={}", env!("CARGO_BIN_EXE_pileus"));
-    let mut command = std::process::Command::new("python3");
+    let program = format!("--program={}", pileus());
+    let mut command = place.program("python3");
     command.arg(script).arg(program).args(arguments.split(' '));
-    // Nothing is to be written beside the scripts.
-    command.env("PYTHONDONTWRITEBYTECODE", "1");
-    command.env("TMPDIR", place.path());
     let ended = Ended::of(&mut command);
     assert_eq!(ended.code, Some(0), "{}\n{}", ended.stdout, ended.stderr);
 }
@@ -67,11 +64,7 @@ fn a_clock_may_jump_and_memory_and_disk_may_be_short() {
 fn local_state_may_lie_where_no_memory_is_shared() {
     need("cc");
     let place = Place::new();
-    let source = project("tests/crash/between.c");
-    place.sh(&format!(
-        "cc -shared -fPIC -o between.so {}",
-        source.display()
-    ));
+    place.sh("cc -shared -fPIC -o between.so \"$PROJECT/tests/crash/between.c\"");
     place.write("src/file", "contents");
     for arguments in [
         &["backup", "--dest=store", "src"][..],
@@ -82,7 +75,7 @@ fn local_state_may_lie_where_no_memory_is_shared() {
         &["backup", "--dest=store", "src"],
     ] {
         let mut command = place.command(arguments);
-        command.env("LD_PRELOAD", place.join("between.so"));
+        command.env("LD_PRELOAD", "./between.so");
         let ended = Ended::of(command.env("BETWEEN_UNSHARED", "1"));
         assert_eq!(
             (ended.code, ended.stderr.as_str()),

@@ -6,7 +6,7 @@ mod refused;
 
 use std::fs;
 
-use crate::harness::{Ended, Place, is_root, need};
+use crate::harness::{Ended, Place, need_own_mounts, root_for};
 use crate::made_store::MadeStore;
 
 const DELETE: [&str; 5] = [
@@ -328,10 +328,10 @@ fn a_tree_of_any_depth_goes() {
 
 #[test]
 fn nothing_is_deleted_across_a_mount() {
-    if !is_root() {
+    if !root_for("mount what it likes") {
         return;
     }
-    need("unshare");
+    need_own_mounts();
     let place = restored();
     place.sh("mkdir -p back/tree/new/mounted; touch back/tree/new/gone");
     // In a namespace of its own, so that nothing stays mounted; a bind mount has the device of what is around it.

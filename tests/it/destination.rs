@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Ended, HeldRun, Place, is_root, need};
+use crate::harness::{Ended, HeldRun, Place, is_root, need_own_mounts};
 
 /// Makes a place with a small tree called `src`.
 fn place() -> Place {
@@ -59,12 +59,10 @@ fn a_destination_to_which_files_may_only_be_added_takes_a_backup() {
 
 /// Runs commands where `full` is a file system of one megabyte that no other process sees.
 fn on_a_small_disk(place: &Place, commands: &str) -> Ended {
-    need("unshare");
+    need_own_mounts();
     place.sh("mkdir -p full");
     let flags = if is_root() { "-m" } else { "-rm" };
-    let mount = "mount -t tmpfs -o size=1m tmpfs full || { echo 'this test has to mount a tmpfs, and may not' >&2; exit 99; }";
-    let binary = env!("CARGO_BIN_EXE_pileus");
-    let script = format!("{mount}\npileus() {{ {binary} \"$@\"; }}\n{commands}");
+    let script = format!("mount -t tmpfs -o size=1m tmpfs full || exit 99\n{commands}");
     let mut command = place.command_under(&["unshare", flags, "sh", "-uc", &script], [""; 0]);
     let ended = Ended::of(&mut command);
     assert_ne!(ended.code, Some(99), "{ended:?}");

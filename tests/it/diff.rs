@@ -255,8 +255,8 @@ fn pieces_that_both_snapshots_share_are_not_read() {
     let names = names(&place);
     need("strace");
     let trace = place.sh(&format!(
-        "strace -fy -e trace=pread64 -o trace {} diff --dest=store {} {} || true; grep -c '(deleted)' trace",
-        env!("CARGO_BIN_EXE_pileus"), names[names.len() - 2], names[names.len() - 1],
+        "strace -fy -e trace=pread64 -o trace pileus diff --dest=store {} {} || true; grep -c '(deleted)' trace",
+        names[names.len() - 2], names[names.len() - 1],
     ));
     // Two roots, a piece of each, and what the new one takes over; a log of this tree has more than fifteen pieces.
     let reads: u64 = trace

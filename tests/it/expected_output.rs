@@ -10,8 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use crate::harness::{Ended, Place, need, project, tool};
 
@@ -23,10 +22,6 @@ fn shell(place: &Place, screen: bool, script: &str) -> Ended {
     let under = ["python3", screen_program.as_str(), "80", "sh", "-c", script];
     let under = if screen { &under[..] } else { &under[3..] };
     let mut command = place.command_under(under, [""; 0]);
-    let binary = Path::new(env!("CARGO_BIN_EXE_pileus"));
-    let above = binary.parent().expect("is in a directory").display();
-    let path = std::env::var("PATH").expect("PATH is text");
-    command.env("PATH", format!("{above}:{path}"));
     command
         .env("TZ", "UTC")
         .env("XDG_CONFIG_HOME", place.join(".config"));
@@ -70,12 +65,16 @@ fn run(script: &str) -> String {
             put("   =>", &code.to_string());
         }
     }
+    for place in [&screen, &plain] {
+        text = text.replace(place.path().to_str().expect("is text"), "HERE");
+    }
     steady(&text)
 }
 
 /// Replaces what differs from run to run.
 fn steady(text: &str) -> String {
-    let mut command = Command::new("python3");
+    let place = Place::new();
+    let mut command = place.program("python3");
     command.arg(tool("steady.py"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("python3 starts");

@@ -29,8 +29,7 @@ fn exported() -> (Place, String) {
     let place = Place::new();
     place.sh(TREE);
     place.succeed(["backup", "--dest=store", "--localdb=.", "tree"]);
-    let pileus = env!("CARGO_BIN_EXE_pileus");
-    place.sh(&format!("{pileus} export --dest=store > all.tar"));
+    place.sh("pileus export --dest=store > all.tar");
     let manifest = manifest(&place, "tree");
     (place, manifest)
 }
@@ -68,8 +67,7 @@ fn gnu_tar_extracts_even_what_bsdtar_gets_wrong() {
     let place = Place::new();
     place.sh("mkdir tree back; printf x > tree/a; setfattr -n user.od=d%41 -v x tree/a; touch -d 1960-01-01T00:00:00.25Z tree/a");
     place.succeed(["backup", "--dest=store", "--localdb=.", "tree"]);
-    let pileus = env!("CARGO_BIN_EXE_pileus");
-    place.sh(&format!("{pileus} export --dest=store > all.tar; tar x -p --xattrs --xattrs-include='*' -C back -f all.tar 2> told"));
+    place.sh("pileus export --dest=store > all.tar; tar x -p --xattrs --xattrs-include='*' -C back -f all.tar 2> told");
     assert_eq!(manifest(&place, "back/tree"), manifest(&place, "tree"));
 }
 
@@ -91,10 +89,7 @@ fn python_reads_the_archive_to_its_end() {
 #[test]
 fn the_same_snapshot_always_gives_the_same_bytes_in_whole_records() {
     let (place, _) = exported();
-    place.sh(&format!(
-        "{} export --dest=store > again.tar; cmp all.tar again.tar",
-        env!("CARGO_BIN_EXE_pileus")
-    ));
+    place.sh("pileus export --dest=store > again.tar; cmp all.tar again.tar");
     assert_eq!(
         fs::metadata(place.join("all.tar")).expect("is there").len() % 10240,
         0
@@ -104,8 +99,7 @@ fn the_same_snapshot_always_gives_the_same_bytes_in_whole_records() {
 #[test]
 fn paths_select_and_hard_links_are_whole_within_the_selection() {
     let (place, _) = exported();
-    let pileus = env!("CARGO_BIN_EXE_pileus");
-    place.sh(&format!("mkdir back; {pileus} export --dest=store tree/dir /tree/hole | tar x -C back; cmp tree/dir/hard back/tree/dir/hard; cmp tree/hole back/tree/hole"));
+    place.sh("mkdir back; pileus export --dest=store tree/dir /tree/hole | tar x -C back; cmp tree/dir/hard back/tree/dir/hard; cmp tree/hole back/tree/hole");
     assert_eq!(place.names("back/tree"), ["dir", "hole"]);
     let links = place.sh("stat -c %h back/tree/dir/hard");
     assert_eq!(links.trim(), "2");
@@ -122,10 +116,7 @@ fn a_socket_is_left_out_with_a_note_that_is_not_in_the_archive() {
         &[],
     );
     place.succeed(["backup", "--dest=store", "--localdb=.", "tree"]);
-    place.sh(&format!(
-        "{} export -v --dest=store > all.tar 2> told",
-        env!("CARGO_BIN_EXE_pileus")
-    ));
+    place.sh("pileus export -v --dest=store > all.tar 2> told");
     assert_eq!(place.sh("tar tf all.tar"), "tree/\ntree/a\n");
     assert_eq!(
         place.sh("cat told"),
@@ -146,8 +137,7 @@ fn a_damaged_file_is_left_out_and_the_rest_is_a_good_archive() {
     made.good_file("z", "last");
     place.sh("mkdir store");
     made.write(&place.join("store"));
-    let pileus = env!("CARGO_BIN_EXE_pileus");
-    place.sh(&format!("set +e; {pileus} export --dest=store > all.tar 2> told; test $? = 3; mkdir back; tar x -C back -f all.tar"));
+    place.sh("set +e; pileus export --dest=store > all.tar 2> told; test $? = 3; mkdir back; tar x -C back -f all.tar");
     assert_eq!(place.names("back"), ["a", "z"]);
     assert_eq!(place.sh("cat back/a back/z"), "firstlast");
     let told = place.sh("cat told");
@@ -170,10 +160,7 @@ fn an_archive_is_not_written_to_a_terminal_nor_as_json() {
     place
         .run(["export", "--dest=store", "--json"])
         .assert_one_line(2, &["leave out --json"]);
-    let told = place.sh(&format!(
-        "script -qec '{} export --dest=store' /dev/null || true",
-        env!("CARGO_BIN_EXE_pileus")
-    ));
+    let told = place.sh("script -qec 'pileus export --dest=store' /dev/null || true");
     assert!(told.contains("an archive is not for a terminal"), "{told}");
     assert!(!told.contains("ustar"), "{told}");
 }
@@ -189,9 +176,8 @@ fn stores_of_the_older_programs_are_exported_as_their_manifests_say() {
         for file in list.filter(|file| file.extension().is_some_and(|e| e == "manifest")) {
             let place = Place::new();
             let stem = file.file_stem().and_then(|s| s.to_str()).expect("a name");
-            let pileus = env!("CARGO_BIN_EXE_pileus");
             place.sh(&format!(
-                "mkdir back; {pileus} export --dest={}/store --snapshot={stem} | tar x -p -C back",
+                "mkdir back; pileus export --dest='{}/store' --snapshot={stem} | tar x -p -C back",
                 fixture.display()
             ));
             let wanted = fs::read_to_string(&file).expect("is read");

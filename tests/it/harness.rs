@@ -1,31 +1,50 @@
 //! What every test needs: a directory of its own, the binary, and programs that pileus had no part in.
 
 mod mounts;
+mod programs;
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+pub use mounts::need_own_mounts;
+pub use programs::{pileus, search_path};
+
 /// A temporary directory in which a test runs commands; gone when the test ends.
 pub struct Place {
-    dir: tempfile::TempDir,
+    /// Holds the directory, and one beside it for temporary files.
+    around: tempfile::TempDir,
+    here: PathBuf,
 }
 
 impl Place {
     pub fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().expect("a temporary directory"),
+        programs::settle();
+        let around = tempfile::tempdir().expect("a temporary directory");
+        let here = around.path().join("place");
+        // Runs of another user pass through the one and use the other.
+        for (path, mode) in [("", 0o711), ("place", 0o700), ("tmp", 0o1777)] {
+            let path = around.path().join(path);
+            fs::create_dir_all(&path).expect("is made");
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("has its mode");
         }
+        Self { around, here }
     }
 
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        &self.here
     }
 
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.dir.path().join(name)
+        self.here.join(name)
+    }
+
+    /// The directory for temporary files of the programs that run here.
+    pub fn temporary(&self) -> PathBuf {
+        self.around.path().join("tmp")
     }
 
     /// Writes a file and the directories above it.
@@ -37,82 +56,11 @@ impl Place {
         path
     }
 
-    /// Prepares a run of pileus in this directory, with an empty home and no configuration from outside.
-    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pileus"));
-        command
-            .args(arguments)
-            .current_dir(self.path())
-            .stdin(Stdio::null());
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").expect("PATH is set"))
-            .env("HOME", self.path());
-        command
-    }
-
-    /// Prepares a run of pileus by another program, such as `timeout 60`, which takes it as its last arguments.
-    pub fn command_under<S: AsRef<OsStr>>(
-        &self,
-        wrapper: &[&str],
-        arguments: impl IntoIterator<Item = S>,
-    ) -> Command {
-        let inner = self.command(arguments);
-        let mut command = Command::new(wrapper[0]);
-        command.args(&wrapper[1..]).arg(inner.get_program());
-        command.args(inner.get_args()).current_dir(self.path());
-        command.stdin(Stdio::null()).env_clear();
-        command.envs(
-            inner
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
-        command
-    }
-
-    /// Prepares a run of pileus as a user who owns nothing here; tests that do not run as root are such a user already.
-    pub fn command_as_other<S: AsRef<OsStr>>(
-        &self,
-        arguments: impl IntoIterator<Item = S>,
-    ) -> Command {
-        if !is_root() {
-            return self.command(arguments);
-        }
-        need("setpriv");
-        // The build directory may be closed to others.
-        let binary = self.join(".pileus");
-        if !binary.exists() {
-            // By another process: while this one has it open for writing, a child that another test starts at that moment
-            // holds it open too, and the kernel runs no file that is being written.
-            let mut copy = Command::new("cp");
-            copy.arg(env!("CARGO_BIN_EXE_pileus")).arg(&binary);
-            assert_eq!(Ended::of(&mut copy).code, Some(0), "the binary is copied");
-            fs::set_permissions(self.path(), fs::Permissions::from_mode(0o755))
-                .expect("the place is opened to others");
-        }
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-        command.arg(binary).args(arguments);
-        command.current_dir(self.path()).stdin(Stdio::null());
-        command.env("HOME", self.path());
-        command
-    }
-
-    /// Runs a Python program, which has to succeed, with arguments in `sys.argv`; returns its standard output.
-    pub fn python(&self, program: &str, arguments: &[&str]) -> String {
-        let mut command = Command::new("python3");
-        command.args(["-c", program]).args(arguments);
-        command.current_dir(self.path()).stdin(Stdio::null());
-        let ended = Ended::of(&mut command);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        ended.stdout
-    }
-
-    /// Runs pileus on what may be damaged or hostile: it has to end by itself within a minute, without a panic, and must not
+    /// Runs pileus on what may be damaged or hostile: it has to end by itself, on a busy machine within minutes, without a panic, and must not
     /// print a control character other than the line feed.
     pub fn survive<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ended {
-        let minute = ["timeout", "--kill-after=5", "60"];
-        let mut command = self.command_under(&minute, arguments);
+        let limit = ["timeout", "--kill-after=5", "300"];
+        let mut command = self.command_under(&limit, arguments);
         let ended = Ended::of(&mut command);
         assert!(matches!(ended.code, Some(0..=3)), "{command:?}\n{ended:?}");
         assert!(!ended.stderr.contains("panicked"), "{command:?}\n{ended:?}");
@@ -142,29 +90,10 @@ impl Place {
         ended
     }
 
-    /// Runs a shell command, which has to succeed, and returns its standard output.
-    pub fn sh(&self, script: &str) -> String {
-        let mut command = Command::new("sh");
-        command
-            .args(["-euc", script])
-            .current_dir(self.path())
-            .stdin(Stdio::null());
-        let ended = Ended::of(&mut command);
-        assert_eq!(
-            ended.code,
-            Some(0),
-            "{script}\n{}{}",
-            ended.stdout,
-            ended.stderr
-        );
-        ended.stdout
-    }
-
     /// Makes the sample tree of `tests/tools/make_sample_tree.py`, which has one of everything.
     pub fn sample_tree(&self, name: &str, seed: u32) -> PathBuf {
         self.sh(&format!(
-            "python3 {} {name} {seed}",
-            tool("make_sample_tree.py")
+            "python3 \"$PROJECT/tests/tools/make_sample_tree.py\" {name} {seed}"
         ));
         self.join(name)
     }
@@ -172,8 +101,7 @@ impl Place {
     /// Returns what `tests/tools/tree_manifest.py` says of a tree.
     pub fn manifest(&self, tree: &str, flags: &str) -> String {
         self.sh(&format!(
-            "python3 {} {tree} {flags}",
-            tool("tree_manifest.py")
+            "python3 \"$PROJECT/tests/tools/tree_manifest.py\" {tree} {flags}"
         ))
     }
 
@@ -317,6 +245,19 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// Tells whether the tests run as root; if not, says of this test, past what `cargo test` captures, that it was left out.
+pub fn root_for(what: &str) -> bool {
+    if !is_root() {
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("a test");
+        let line = format!("{test}: left out, as only root may {what}\n");
+        std::io::stderr()
+            .write_all(line.as_bytes())
+            .expect("standard error is open");
+    }
+    is_root()
+}
+
 /// Returns a manifest without what only root can bring back: owners, and the set-id bits that go with them.
 pub fn without_owners(manifest: &str) -> String {
     let mut plain = String::new();
@@ -348,14 +289,9 @@ pub fn project(name: &str) -> PathBuf {
 
 /// Fails with a clear message if a program that the test needs is not installed.
 pub fn need(program: &str) {
-    let found = Command::new("sh")
-        .args(["-c", &format!("command -v {program}")])
-        .output()
-        .expect("sh starts")
-        .status
-        .success();
+    let found = std::env::split_paths(&search_path()).any(|path| path.join(program).is_file());
     assert!(
         found,
-        "this test needs the program {program}: install it (README.md, \"Tests\", names the packages)"
+        "this test needs the program {program}: install it (tests/packages names what has it)"
     );
 }

@@ -170,13 +170,12 @@ fn a_dry_run_and_a_mistake_in_the_command_line_run_no_hook() {
 #[test]
 fn a_hook_may_call_pileus_and_what_it_is_told_is_no_option_there() {
     let place = place();
-    let pileus = env!("CARGO_BIN_EXE_pileus");
     let here = place.path().display();
     place.write(
         ".config/pileus.toml",
         format!(
             "dest = \"{here}/store\"\n[profile.home]\nscheme = \"home\"\npaths = [\"tree\"]\n[profile.home.backup]\n\
-             after = '''{pileus} list --json >listed; {pileus} config show list >shown; {pileus} prune --keep-last=1 --scheme=home'''\n"
+             after = '''pileus list --json >listed; pileus config show list >shown; pileus prune --keep-last=1 --scheme=home'''\n"
         ),
     );
     place.succeed(["backup", "home"]);
@@ -203,10 +202,9 @@ fn no_option_has_a_variable_that_hooks_are_told_something_by() {
 #[test]
 fn a_hook_does_not_eat_what_is_to_be_backed_up() {
     let place = place();
-    place.sh(&format!(
-        "echo all of it | {} backup --dest=store --stdin-name=input --before=cat --after=cat",
-        env!("CARGO_BIN_EXE_pileus")
-    ));
+    place.sh(
+        "echo all of it | pileus backup --dest=store --stdin-name=input --before=cat --after=cat",
+    );
     assert_eq!(
         place.succeed(["cat", "--dest=store", "input"]).stdout,
         "all of it\n"

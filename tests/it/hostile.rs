@@ -19,7 +19,6 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use crate::harness::{Ended, Place, project};
 use crate::made_store::MadeStore;
@@ -179,14 +178,11 @@ impl Case {
 
 /// The script has no console to keep clean, but it must not be led astray either.
 fn run_script(place: &Place, what: &str) {
-    let mut command = Command::new("timeout");
+    let mut command = place.program("timeout");
     command
-        .args(["--kill-after=5", "60", "python3"])
+        .args(["--kill-after=5", "300", "python3"])
         .arg(project("docs/restore.py"));
-    command
-        .args(["store", "arena/by-script"])
-        .current_dir(place.path())
-        .stdin(Stdio::null());
+    command.args(["store", "arena/by-script"]);
     let ended = Ended::of(&mut command);
     assert!(matches!(ended.code, Some(0 | 1 | 3)), "{what}: {ended:?}");
     assert!(!ended.stderr.contains("Traceback"), "{what}: {ended:?}");

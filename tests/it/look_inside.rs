@@ -421,10 +421,7 @@ fn the_advice_for_a_file_that_is_not_there_finds_it_as_it_stands() {
         let ended = Ended::of(command.arg(OsStr::from_bytes(&path)));
         let advice = ended.stderr.split_once("in all of them: pileus ");
         let words = advice.expect("there is an advice").1.trim_end();
-        place.write(
-            "advice",
-            format!("{} {words}", env!("CARGO_BIN_EXE_pileus")),
-        );
+        place.write("advice", format!("pileus {words}"));
         let found = place.sh("bash advice");
         assert!(found.contains("gone in "), "{words}: {found}");
     }

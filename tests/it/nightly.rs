@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::harness::{Ended, Place, project};
+use crate::harness::{Ended, Place, pileus, project, search_path};
 
 fn read(path: &str) -> String {
     fs::read_to_string(project(path)).expect("is read")
@@ -75,10 +75,9 @@ fn systemd_takes_the_units_where_it_is_installed() {
     let place = Place::new();
     let service = read("docs/systemd/pileus.service");
     // It looks for the program.
-    let binary = env!("CARGO_BIN_EXE_pileus");
     place.write(
         "pileus.service",
-        service.replace("/usr/local/bin/pileus", binary),
+        service.replace("/usr/local/bin/pileus", pileus()),
     );
     place.write("pileus.timer", read("docs/systemd/pileus.timer"));
     let verified = place.sh(
@@ -129,16 +128,9 @@ fn the_wrapper_mails_what_failed_and_nothing_else() {
             let mode = fs::Permissions::from_mode(0o755);
             fs::set_permissions(place.join(program), mode).expect("is made a program");
         }
-        let mut command = std::process::Command::new("sh");
-        let path = format!(
-            "{}:{}",
-            place.path().display(),
-            std::env::var("PATH").expect("is set")
-        );
-        command
-            .arg("wrapper")
-            .env("PATH", path)
-            .current_dir(place.path());
+        let mut command = place.program("sh");
+        let path = format!("{}:{}", place.path().display(), search_path().display());
+        command.arg("wrapper").env("PATH", path);
         let ended = Ended::of(&mut command);
         assert_eq!(ended.code, Some(code), "{ended:?}");
         assert_eq!((ended.stdout, ended.stderr), (String::new(), String::new()));

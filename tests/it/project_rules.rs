@@ -322,6 +322,24 @@ fn every_file_begins_with_an_essay_and_is_not_too_long() {
     }
 }
 
+/// A test that started a program by itself would give it the environment, the umask and the signals of whoever runs the tests.
+#[test]
+fn only_the_harness_starts_programs_and_makes_temporary_directories() {
+    let starting = [
+        concat!("Command::", "new("),
+        concat!("CARGO_BIN_EXE", "_pileus"),
+        concat!("tempfile", "::"),
+    ];
+    for path in files_below("tests/it", ".rs") {
+        if path.starts_with("tests/it/harness") {
+            continue;
+        }
+        let code = read(&path);
+        let found = starting.iter().find(|word| code.contains(**word));
+        assert_eq!(found, None, "{path}: the harness has what does it");
+    }
+}
+
 #[test]
 fn nothing_is_left_to_be_done_in_a_comment() {
     let words = [

@@ -46,7 +46,7 @@ fn page(place: &Place, arguments: &[&str]) -> String {
 fn check_text(place: &Place, file: &str) {
     let python = place.python("import sys; print(sys.executable)", &[]);
     place.sh("mkdir -p bin");
-    let mut command = std::process::Command::new(python.trim());
+    let mut command = place.program(python.trim());
     command.arg(tool("look_at_page.py")).arg(place.join(file));
     let ended = Ended::of(command.env("PATH", place.join("bin")));
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -350,10 +350,7 @@ fn a_thousand_snapshots_make_a_page_of_bounded_size() {
     let place = Place::new();
     place.sh("mkdir tree; seq 1 20000 >tree/a");
     place.succeed(["backup", "--dest=store", "--compression=none", "tree"]);
-    place.sh(&format!(
-        "python3 {} store 1200",
-        tool("multiply_snapshot.py")
-    ));
+    place.sh("python3 \"$PROJECT/tests/tools/multiply_snapshot.py\" store 1200");
     let page = page(&place, &[]);
     assert!(page.len() < 600_000, "{} bytes", page.len());
     let bars = page

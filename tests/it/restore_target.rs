@@ -84,10 +84,7 @@ fn the_target_keeps_its_own_attributes() {
     }
     let before = fs::metadata(place.join("back")).expect("is there");
     // Run in the tree, so that the scan root itself is an entry of the snapshot.
-    place.sh(&format!(
-        "cd tree && {} backup --dest=../store .",
-        env!("CARGO_BIN_EXE_pileus")
-    ));
+    place.sh("cd tree && pileus backup --dest=../store .");
     place.succeed(["restore", "--dest=store", "--target=back"]);
     assert!(place.join("back/file").exists());
     let after = fs::metadata(place.join("back")).expect("is there");
@@ -104,10 +101,7 @@ fn a_target_that_the_restore_makes_gets_what_the_scan_root_had() {
         "mkdir -p tree/sub; echo x >tree/file; chmod 0705 tree; touch -d 2001-02-03T04:05:06Z tree",
     );
     let words = "backup --dest=../store .";
-    place.sh(&format!(
-        "cd tree && {} {words}",
-        env!("CARGO_BIN_EXE_pileus")
-    ));
+    place.sh(&format!("cd tree && pileus {words}"));
     let all = ["restore", "--dest=store", "--target=back", "--json"];
     let dry = place.succeed(all.iter().chain(&["--dry-run"])).summary();
     let wet = place.succeed(all).summary();

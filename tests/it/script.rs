@@ -19,9 +19,8 @@ fn place(compression: &str) -> Place {
 /// Runs the script with this Python, without which there is no program to be found where PATH leads nowhere.
 fn command(place: &Place, arguments: &[&str]) -> Command {
     let python = place.python("import sys; print(sys.executable)", &[]);
-    let mut command = Command::new(python.trim_end());
+    let mut command = place.program(python.trim_end());
     command.arg(project("docs/restore.py")).args(arguments);
-    command.current_dir(place.path());
     command
 }
 
@@ -65,10 +64,9 @@ fn a_store_that_may_not_be_read_is_one_line() {
         }
         // Root without what lets it read everything.
         need("setpriv");
-        let mut command = Command::new("setpriv");
+        let mut command = place.program("setpriv");
         command.arg("--bounding-set=-dac_override,-dac_read_search");
         command.arg(inner.get_program()).args(inner.get_args());
-        command.current_dir(place.path());
         command
     };
     place.sh("chmod 000 store");

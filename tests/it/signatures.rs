@@ -12,11 +12,11 @@ fn signed_store() -> Place {
     need("gpg");
     let place = Place::new();
     let fixture = project("tests/fixtures/cumulus-0.10-signed");
-    place.sh(&format!("cp -r {}/store store", fixture.display()));
+    place.sh(&format!("cp -r '{}/store' store", fixture.display()));
     gpg(
         &place,
         ".gnupg",
-        &format!("--import {}/signer.asc", fixture.display()),
+        &format!("--import '{}/signer.asc'", fixture.display()),
     );
     place
 }

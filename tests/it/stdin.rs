@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Stdio;
 
-use crate::harness::{Ended, Place, need, project};
+use crate::harness::{Ended, Place, need};
 
 /// A backup into `store` with local state elsewhere, so that nothing but the store's files is in the store.
 const BACKUP: [&str; 4] = ["backup", "--dest=store", "--localdb=state", "--json"];
@@ -76,10 +76,7 @@ fn what_comes_through_a_pipe_is_one_file_that_every_reader_knows() {
     place.succeed(["verify", "--dest=store", "--level=files"]);
     place.sh("cd store && sha1sum -c --quiet --strict *.sha1sums");
     place.succeed(["restore", "--dest=store", "--target=back"]);
-    place.sh(&format!(
-        "python3 {} store by-script",
-        project("docs/restore.py").display()
-    ));
+    place.sh("python3 \"$PROJECT/docs/restore.py\" store by-script");
     for back in ["back", "by-script"] {
         place.sh(&format!("cmp input {back}/db/dump.sql"));
     }
@@ -304,8 +301,7 @@ fn what_makes_no_sense_beside_a_pipe_is_a_mistake_in_the_command_line() {
 fn a_terminal_is_nothing_to_back_up() {
     need("script");
     let place = Place::new();
-    let binary = env!("CARGO_BIN_EXE_pileus");
-    let backup = format!("{binary} backup --dest=store --stdin-name=x");
+    let backup = "pileus backup --dest=store --stdin-name=x";
     // What script writes is what the terminal showed.
     let shown = place.sh(&format!(
         "script -qec '{backup}; echo code $?' /dev/null </dev/null"

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::harness::{Ended, need, project, tool};
+use crate::harness::{Ended, need};
 use crate::increments::nights::Nights;
 use crate::increments::portable;
 
@@ -67,16 +67,14 @@ impl Week {
             return;
         }
         if night < 3 {
-            let sample = tool("make_sample_tree.py");
-            self.nights
-                .place
-                .sh(&format!("python3 {sample} tree {seed} --step {night}"));
+            self.nights.place.sh(&format!(
+                "python3 \"$PROJECT/tests/tools/make_sample_tree.py\" tree {seed} --step {night}"
+            ));
         } else if self.dice.below(8) > 0 {
-            let edit = tool("edit_tree.py");
             let count = [1, 4, 15][usize::try_from(self.dice.below(3)).expect("is small")];
-            self.nights
-                .place
-                .sh(&format!("python3 {edit} tree {seed}-{night} {count}"));
+            self.nights.place.sh(&format!(
+                "python3 \"$PROJECT/tests/tools/edit_tree.py\" tree {seed}-{night} {count}"
+            ));
         }
     }
 
@@ -239,10 +237,8 @@ impl Week {
         let place = &self.nights.place;
         place.sh("rm -rf back; mkdir back");
         if by_script {
-            let script = project("docs/restore.py");
             place.sh(&format!(
-                "python3 {} store back {snapshot}",
-                script.display()
+                "python3 \"$PROJECT/docs/restore.py\" store back {snapshot}"
             ));
         } else {
             let option = format!("--snapshot={snapshot}");

@@ -1,7 +1,7 @@
 //! Directories of which a snapshot does not have everything: nothing in them is superfluous.
 
 use super::{delete_as_foretold, deleted};
-use crate::harness::{Ended, Place, is_root, need};
+use crate::harness::{Ended, Place, need_own_mounts, root_for};
 
 /// Backs up one source, restores it over `back` with `--delete`, and returns what was deleted.
 fn night(place: &Place, arguments: &[&str]) -> Vec<String> {
@@ -79,10 +79,10 @@ fn beside_the_new_name_of_a_source_everything_stays() {
 
 #[test]
 fn what_lies_on_a_file_system_that_was_not_entered_stays() {
-    if !is_root() {
+    if !root_for("mount what it likes") {
         return;
     }
-    need("unshare");
+    need_own_mounts();
     let place = Place::new();
     place.sh(
         "mkdir -p tree/mounted tree/proc tree/dir back/tree/mounted back/tree/proc back/tree/dir

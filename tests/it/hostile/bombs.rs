@@ -38,7 +38,7 @@ fn explode_in<const N: usize>(place: &Place, runs: [&[&str]; N]) -> [Ended; N] {
             "rss",
             "timeout",
             "--kill-after=5",
-            "60",
+            "300",
         ];
         let arguments = arguments.iter().chain(&["--dest=store"]);
         let ended = Ended::of(&mut place.command_under(&wrapper, arguments.clone()));

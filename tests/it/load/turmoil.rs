@@ -4,7 +4,7 @@
 //! some moment or is named, and whatever was stored is whole in itself.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::{assert_nothing_left_over, length};
 use crate::harness::{Place, tool};
@@ -26,9 +26,8 @@ fn of_a_tree_that_changes_all_the_time_every_snapshot_is_whole_and_has_what_held
     let place = Place::new();
     place.sh("mkdir -p tree/still/below; for n in 1 2 3 4 5 6 7 8; do head -c 300000 /dev/urandom >tree/still/$n; echo $n >tree/still/below/$n; done");
     let still = place.manifest("tree/still", "");
-    let mut churn = Command::new("python3");
+    let mut churn = place.program("python3");
     churn.args([&tool("churn_tree.py"), "tree", "1"]);
-    churn.current_dir(place.path());
     churn.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut churn = churn.spawn().expect("python3 starts");
     let mut line = String::new();

@@ -111,8 +111,7 @@ fn what_may_be_in_a_lost_part_of_the_metadata_is_not_said_to_be_missing() {
     for (command, code) in [("cat", 1), ("ls", 3), ("export", 3)] {
         // An archive is no text.
         let told = place.sh(&format!(
-            "{} {command} --dest=. b 2>&1 >archive && exit 1; echo $?",
-            env!("CARGO_BIN_EXE_pileus")
+            "pileus {command} --dest=. b 2>&1 >archive && exit 1; echo $?"
         ));
         let told: Vec<_> = told.lines().collect();
         assert!(
@@ -132,6 +131,6 @@ fn the_search_that_is_advised_works_as_typed_for_a_name_that_begins_with_a_dash(
         .trim()
         .split_once("in all of them: pileus ")
         .expect("advice");
-    let found = place.sh(&format!("{} {advised}", env!("CARGO_BIN_EXE_pileus")));
+    let found = place.sh(&format!("pileus {advised}"));
     assert!(found.starts_with("tree/-dash\n"), "{found}");
 }

@@ -26,13 +26,14 @@ use pileus::verify::{self, Level, VerifyOptions};
 
 use super::sequences::Step;
 use super::surroundings::{TestClock, Told, alone, told};
+use crate::harness::Place;
 
 /// The names and contents of the files of a tree.
 pub(super) type Copied = BTreeMap<String, Vec<u8>>;
 
 /// A tree, a store, local state beside it, and a clock that runs fast. With a second machine, that has a tree, local state and a scheme of its own.
 pub(super) struct World {
-    dir: tempfile::TempDir,
+    place: Place,
     clock: TestClock,
     segments: u128,
     /// The one that the next step is for.
@@ -61,15 +62,14 @@ const ALONE: Machine = Machine {
 
 impl World {
     pub(super) fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        let place = Place::new();
         for tree in ["tree", "tree-2"] {
-            fs::create_dir(dir.path().join(tree)).expect("is made");
-            fs::write(dir.path().join(tree).join("always"), "here").expect("is written");
+            place.write(&format!("{tree}/always"), "here");
         }
         let start = Timestamp::now() + 48.hours();
         let start = Timestamp::new(start.as_second(), 0).expect("in range");
         Self {
-            dir,
+            place,
             clock: TestClock(Mutex::new(start)),
             segments: 0,
             machine: ALONE,
@@ -78,7 +78,7 @@ impl World {
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.place.join(name)
     }
 
     pub(super) fn snapshots(&self) -> Vec<SnapshotName> {

@@ -1,20 +1,21 @@
 //! Users of the older programs go on with pileus: what their stores have is not stored again.
 
 use crate::fixtures::STORES;
-use crate::harness::{Place, need, project, tool};
+use crate::harness::{Place, need, project};
 
 /// The trees of the fixtures: the same files as when the older programs saved them, but for inodes and change times.
 fn tree(place: &Place) {
-    let sample = tool("make_sample_tree.py");
     for step in 0..3 {
-        place.sh(&format!("python3 {sample} data 1 --plain --step {step}"));
+        place.sh(&format!(
+            "python3 \"$PROJECT/tests/tools/make_sample_tree.py\" data 1 --plain --step {step}"
+        ));
     }
 }
 
 fn goes_on(store: &str, deep: bool) {
     let place = Place::new();
     let from = project("tests/fixtures").join(store).join("store");
-    place.sh(&format!("cp -a {} store", from.display()));
+    place.sh(&format!("cp -a '{}' store", from.display()));
     tree(&place);
     let old = place.sh("find store -type f -exec sha1sum {} + | sort -k2");
     let mut arguments = vec!["rebuild", "--dest=store", "--localdb=state", "--json"];
@@ -49,11 +50,7 @@ fn goes_on(store: &str, deep: bool) {
         place.manifest("data", ""),
         "{store}"
     );
-    let script = project("docs/restore.py");
-    place.sh(&format!(
-        "mkdir again; python3 {} store again",
-        script.display()
-    ));
+    place.sh("mkdir again; python3 \"$PROJECT/docs/restore.py\" store again");
     assert_eq!(
         place.manifest("again/data", ""),
         place.manifest("data", ""),
@@ -85,7 +82,7 @@ fn the_local_database_of_the_older_program_itself_is_refused_and_left_alone() {
     let place = Place::new();
     let from = project("tests/fixtures/cumulus-0.8/store");
     place.sh(&format!(
-        "cp -a {} store; mkdir state; sqlite3 state/localdb.sqlite 'CREATE TABLE block_index (x)'",
+        "cp -a '{}' store; mkdir state; sqlite3 state/localdb.sqlite 'CREATE TABLE block_index (x)'",
         from.display()
     ));
     let before = place.sh("sha1sum state/localdb.sqlite");

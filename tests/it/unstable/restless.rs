@@ -81,12 +81,12 @@ fn place() -> Place {
 
 /// Prepares a backup of `tree` with the library; `words` are what changes the file, and how.
 fn command(place: &Place, words: [&str; 2], arguments: &[&str]) -> Command {
-    let preload = format!("LD_PRELOAD={}", place.join("change.so").display());
+    let preload = "LD_PRELOAD=./change.so";
     let [during, how] = [
         format!("WHILE={}", words[0]),
         format!("CHANGE={}", words[1]),
     ];
-    let under = ["env", &preload, &during, &how];
+    let under = ["env", preload, &during, &how];
     let mut all = vec![
         "backup",
         "--dest=store",

@@ -1,7 +1,7 @@
 //! A process that never stops writing to a file while that is backed up, and file systems with reflinks.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use super::{is_volatile, restored_counts};
 use crate::harness::{Place, is_root};
@@ -18,11 +18,8 @@ impl Writer {
             \x20   os.pwrite(file, count.to_bytes(8, 'little'), 0)\n\
             \x20   os.pwrite(file, count.to_bytes(8, 'little'), end)\n\
             \x20   if count == 1: print('writing', flush=True)\n";
-        let mut command = Command::new("python3");
-        command
-            .args(["-c", program, path])
-            .current_dir(place.path())
-            .stdout(Stdio::piped());
+        let mut command = place.program("python3");
+        command.args(["-c", program, path]).stdout(Stdio::piped());
         let mut child = command.spawn().expect("python3 starts");
         let mut line = String::new();
         let output = child.stdout.take().expect("is a pipe");
@@ -74,7 +71,7 @@ impl Drop for Reflinks<'_> {
     fn drop(&mut self) {
         if let Some(place) = self.mounted {
             // A test that fails here already says why; another panic would end all the others.
-            drop(Command::new("umount").arg(place.join("disk")).status());
+            drop(place.program("umount").arg(place.join("disk")).status());
         }
     }
 }
