@@ -52,6 +52,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 
+use crate::format::descriptor::Maker;
 use crate::format::snapshot_name::SnapshotName;
 use crate::local::database::{self, Database};
 use crate::local::lock::{Lock, Locked, Patience, Waiting};
@@ -129,6 +130,10 @@ pub struct Surroundings<'s> {
     pub stop: &'s AtomicBool,
     /// Is told what happens.
     pub monitor: &'s dyn Monitor,
+    /// Name of this machine, for the descriptor.
+    pub host: String,
+    /// A random id for local state that has none yet.
+    pub state_id: String,
 }
 
 /// Where time comes from; passed in, so that a test knows what is written.
@@ -203,7 +208,7 @@ fn back_up(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
     }
     let made_here = database.ensure_made_in(&options.store, |name| store.has_snapshot(name));
     made_here.inspect_err(|_| place.leave_as_it_was())?;
-    if place.store_was_there && database.snapshots()?.is_empty() {
+    if place.store_was_there && database.snapshots()?.is_empty() && database.state_id()?.is_none() {
         // Whoever may only add files cannot list them, and backs up all the same.
         if let Ok(catalog) = Catalog::open(store.path()) {
             let (path, scheme) = (store.path(), &options.scheme);
@@ -222,11 +227,16 @@ fn back_up(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
     let catalog = comparing.then(|| Catalog::open(store.path())).transpose()?;
     let compare = |catalog| Comparison::new(catalog, &monitor);
 
+    let maker = Maker {
+        host: Some(surroundings.host),
+        state: Some(database.state_id()?.unwrap_or(surroundings.state_id)),
+    };
     let outside = run::Outside {
         clock: surroundings.clock,
         stop: surroundings.stop,
         monitor: &monitor,
         started,
+        maker: &maker,
     };
     let state = run::State {
         store: Arc::clone(store),

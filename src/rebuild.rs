@@ -122,6 +122,7 @@ pub fn run(
         let mut cache = is_latest.then(|| CacheBuilder::new(&options.local, &subject, options));
         let uses = logs.read(&subject, cache.as_mut())?;
         database.add_snapshot(name, subject.descriptor.totals, &uses)?;
+        database.set_host(name, subject.descriptor.maker.host.as_deref())?;
         report.snapshots += 1;
         if let Some(cache) = cache {
             report.entries += cache.entries();

@@ -104,8 +104,8 @@ impl<'r> BlockSink<'r> {
     }
 
     /// Makes sure that segments which a snapshot is to refer to are in the store still.
-    pub(super) fn ensure_still_there(&self, sums: &[FileSum]) -> Result<()> {
-        self.segments.ensure_still_there(sums)
+    pub(super) fn ensure_still_there(&self, sums: &[FileSum], bytes: &[u64]) -> Result<()> {
+        self.segments.ensure_still_there(sums, bytes)
     }
 
     /// Looks for a block of this identity in the store.

@@ -165,8 +165,8 @@ impl Run<'_> {
     ) -> Result<(Published, Result<()>)> {
         let database = self.sink.database();
         let segments: Vec<_> = uses.keys().copied().collect();
-        let sums = file_sums(database, &segments)?;
-        self.sink.ensure_still_there(&sums)?;
+        let (sums, segment_bytes) = file_sums(database, &segments)?;
+        self.sink.ensure_still_there(&sums, &segment_bytes)?;
         let sums = sums::encode(&sums);
         let written = self.sink.written().total();
         let totals = Totals {
@@ -183,6 +183,8 @@ impl Run<'_> {
             checksums: Some(Checksum::of(Algorithm::Sha1, &sums)),
             segment_metadata: None,
             segments: segments.clone(),
+            segment_bytes: Some(segment_bytes.clone()),
+            maker: self.outside.maker.clone(),
             totals: Some(totals),
             problems: Some(self.outside.monitor.losses()),
             signed: false,
@@ -196,7 +198,10 @@ impl Run<'_> {
             signature_filter,
         };
         let published = publication.publish(earliest, describe)?;
-        let known = database.add_snapshot(&published.name, Some(totals), uses);
+        let maker = self.outside.maker;
+        let known = database
+            .add_snapshot(&published.name, Some(totals), uses)
+            .and_then(|()| database.set_maker(&published.name, maker));
         Ok((published, known))
     }
 
@@ -236,7 +241,7 @@ impl Run<'_> {
             let reason = format!("is still the old one, so the next run reads more: {error:#}");
             monitor.problem_of_state(b"stat cache", reason);
         }
-        match database.checkpoints(&self.options.scheme) {
+        match database.checkpoints(&self.options.scheme, self.outside.maker) {
             Ok(checkpoints) => self.remove_checkpoints(&checkpoints),
             Err(error) => monitor.note(&format!("cannot look for checkpoints: {error:#}")),
         }
@@ -273,19 +278,21 @@ impl Run<'_> {
     }
 }
 
-/// Collects the checksums of all segments that a snapshot needs, from the database.
-fn file_sums(database: &Database, segments: &[SegmentId]) -> Result<Vec<FileSum>> {
+/// Collects the checksums and lengths of all segments that a snapshot needs, from the database.
+fn file_sums(database: &Database, segments: &[SegmentId]) -> Result<(Vec<FileSum>, Vec<u64>)> {
     let sum_of = |id: &SegmentId| {
         let segment = database.segment(*id)?.with_context(|| {
             format!("the local database lost segment {id}: make it anew with pileus rebuild")
         })?;
-        let checksum = segment
+        let (checksum, bytes) = segment
             .checksum
+            .zip(segment.disk_bytes)
             .with_context(|| format!("segment {id} was never completed"))?;
-        Ok(FileSum {
+        let sum = FileSum {
             file: segment.file,
             sha1_hex: checksum.hex(),
-        })
+        };
+        Ok((sum, bytes))
     };
     segments.iter().map(sum_of).collect()
 }

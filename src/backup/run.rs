@@ -25,6 +25,7 @@ use super::staging::Staging;
 use super::tally::StatusCounts;
 use super::{BackupOptions, Clock};
 use crate::format::BLOCK_BYTES;
+use crate::format::descriptor::Maker;
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::object_ref::DataRef;
 use crate::format::path::EntryPath;
@@ -60,6 +61,8 @@ pub(super) struct Outside<'r> {
     pub(super) stop: &'r AtomicBool,
     pub(super) monitor: &'r Counter<'r>,
     pub(super) started: Timestamp,
+    /// Who makes the snapshots.
+    pub(super) maker: &'r Maker,
 }
 
 /// What a run works on.
@@ -133,7 +136,7 @@ impl<'r> Run<'r> {
         let staging = if is_there { state.local } else { &temporary };
         let staging = Staging::new(staging, options.staging_bytes);
         tell_what_is_missing(&log, &state.database, options, outside.monitor)?;
-        let expected = state.database.last_size(&options.scheme)?;
+        let expected = state.database.last_size(&options.scheme, outside.maker)?;
         Ok(Self {
             options,
             outside,

@@ -34,7 +34,7 @@ impl Segments {
 
     /// Makes sure that segments are in the store still, now that a snapshot is to refer to them. Where several machines use one store, what
     /// one of them prunes is guarded by no lock of the other; those of this run, which no snapshot has yet, by nothing but `--orphan-age`.
-    pub(super) fn ensure_still_there(&self, sums: &[FileSum]) -> Result<()> {
+    pub(super) fn ensure_still_there(&self, sums: &[FileSum], _bytes: &[u64]) -> Result<()> {
         for FileSum { file, .. } in sums {
             if !self.store.has(file)? {
                 bail!(

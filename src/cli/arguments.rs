@@ -118,6 +118,10 @@ pub(crate) struct Backup {
     #[arg(long, value_name = "NAME")]
     pub(crate) scheme: Option<String>,
 
+    /// Name of this machine in the snapshot [default: its host name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+
     /// Directory of the local state [default: the store itself]
     #[arg(long, value_name = "DIR")]
     pub(crate) localdb: Option<PathBuf>,

@@ -9,6 +9,7 @@ use pileus::backup::{
     self, BackupOptions, BackupReport, Clock, Deduplicate, Sources, StatusCounts, Surroundings,
     Written,
 };
+use pileus::format::escape;
 use pileus::format::object_ref::SegmentId;
 use pileus::format::segment_group::SegmentGroup;
 use pileus::format::snapshot_name::check_scheme;
@@ -51,6 +52,8 @@ pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> 
         names: Box::new(|| SegmentId::from_bytes(*uuid::Uuid::new_v4().as_bytes())),
         stop: &stop,
         monitor: &remembering,
+        host: host(arguments).map_err(Failure::Usage)?,
+        state_id: uuid::Uuid::new_v4().simple().to_string(),
     };
     let report = around::run(arguments, &options, &stop, &remembering, || {
         if arguments.clean {
@@ -118,6 +121,20 @@ fn options(arguments: &Backup, jobs: usize, patience: Patience) -> Result<Backup
         reasons: false,
         staging_bytes: staging_bytes(arguments.staging_size.as_deref())?,
     })
+}
+
+/// Returns the name that the machine goes by in descriptors.
+fn host(arguments: &Backup) -> Result<String, String> {
+    let Some(host) = &arguments.host else {
+        let name = nix::unistd::gethostname().unwrap_or_default();
+        return Ok(escape(name.as_encoded_bytes()));
+    };
+    if host.is_empty() || host.trim() != host || escape(host.as_bytes()) != *host {
+        return Err(format!(
+            "--host={host} cannot be used: write a name such as desk"
+        ));
+    }
+    Ok(host.clone())
 }
 
 fn sources(arguments: &Backup, is_piped: bool) -> Result<Sources, String> {

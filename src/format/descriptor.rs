@@ -1,5 +1,7 @@
 //! The snapshot descriptor: the small file whose existence makes a snapshot exist (docs/format.md, "Descriptor").
 
+mod segments;
+
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -38,6 +40,10 @@ pub struct Descriptor {
     pub segment_metadata: Option<Checksum>,
     /// Every segment that the snapshot needs, sorted.
     pub segments: Vec<SegmentId>,
+    /// Length in bytes of the file of each of `segments`, where the writer said so (an addition by pileus).
+    pub segment_bytes: Option<Vec<u64>>,
+    /// Who made the snapshot, where the writer said so (an addition by pileus).
+    pub maker: Maker,
     /// What the snapshot holds and cost, where the writer said so (an addition by pileus).
     pub totals: Option<Totals>,
     /// Number of problems before it was published, where the writer said so (an addition by pileus): what could not be read is not
@@ -60,6 +66,15 @@ pub struct Totals {
     pub added_disk_bytes: u64,
 }
 
+/// Where a snapshot was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Maker {
+    /// Name of the machine. A clone of a machine gets another one.
+    pub host: Option<String>,
+    /// Random id of the local state. A machine that is installed again gets another one.
+    pub state: Option<String>,
+}
+
 impl Descriptor {
     /// Parses a descriptor, plain or clear-signed. A clear-signed one must hold nothing outside the armor, so that everything
     /// that is used is also signed.
@@ -75,6 +90,9 @@ impl Descriptor {
                 .ok_or_else(|| FormatError::plain(format!("no \"{key}:\" in the descriptor")))
         };
         check_version(required("Format")?)?;
+        let (segments, segment_bytes) =
+            segments::parse(required("Segments")?, stanza.get("Segment-bytes"))?;
+        let shown = |key| stanza.get(key).map(super::escape);
         Ok(Self {
             producer: super::escape(stanza.get("Producer").unwrap_or_default()),
             date: parse_date(required("Date")?)?,
@@ -85,7 +103,12 @@ impl Descriptor {
                 .get("Segment-metadata")
                 .map(Checksum::parse)
                 .transpose()?,
-            segments: parse_segments(required("Segments")?)?,
+            segments,
+            segment_bytes,
+            maker: Maker {
+                host: shown("Host"),
+                state: shown("State"),
+            },
             totals: parse_totals(&stanza),
             problems: stanza.get("Problems").and_then(|text| parse_u64(text).ok()),
             signed,
@@ -96,6 +119,13 @@ impl Descriptor {
     #[must_use]
     pub fn is_by_pileus(&self) -> bool {
         self.producer.starts_with("pileus ")
+    }
+
+    /// Returns the length that the file of a segment must have, if the descriptor says so.
+    #[must_use]
+    pub fn bytes_of(&self, segment: SegmentId) -> Option<u64> {
+        let place = self.segments.binary_search(&segment).ok()?;
+        self.segment_bytes.as_ref()?.get(place).copied()
     }
 
     /// Writes the descriptor as version 0.6, unsigned.
@@ -111,6 +141,12 @@ impl Descriptor {
         if !self.scheme.is_empty() {
             line("Scheme", &self.scheme);
         }
+        if let Some(host) = &self.maker.host {
+            line("Host", host);
+        }
+        if let Some(state) = &self.maker.state {
+            line("State", state);
+        }
         line("Root", &self.root);
         if let Some(checksums) = &self.checksums {
             line("Checksums", checksums);
@@ -124,10 +160,7 @@ impl Descriptor {
         if let Some(problems) = &self.problems {
             line("Problems", problems);
         }
-        text.push_str("Segments:\n");
-        for segment in &self.segments {
-            writeln!(text, "    {segment}").expect("a String takes all text");
-        }
+        segments::encode(&mut text, &self.segments, self.segment_bytes.as_deref());
         text.into_bytes()
     }
 }
@@ -156,16 +189,6 @@ fn check_version(format: &[u8]) -> Result<(), FormatError> {
         )));
     }
     Ok(())
-}
-
-fn parse_segments(text: &[u8]) -> Result<Vec<SegmentId>, FormatError> {
-    let words = text
-        .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty());
-    let mut segments = words.map(SegmentId::parse).collect::<Result<Vec<_>, _>>()?;
-    segments.sort_unstable();
-    segments.dedup();
-    Ok(segments)
 }
 
 /// Totals are for show: a descriptor without them, or with rubbish in them, is still good.
@@ -317,6 +340,11 @@ mod tests {
             added_data_bytes: 3,
             added_disk_bytes: 4,
         });
+        descriptor.segment_bytes = Some(vec![7, 0]);
+        descriptor.maker = Maker {
+            host: Some("desk".to_owned()),
+            state: Some("00112233445566778899aabbccddeeff".to_owned()),
+        };
         assert_eq!(Descriptor::parse(&descriptor.encode()), Ok(descriptor));
     }
 }

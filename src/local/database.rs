@@ -12,6 +12,7 @@
 mod blocks;
 mod damaged;
 pub mod look;
+mod makers;
 mod recent;
 mod retire;
 mod room;

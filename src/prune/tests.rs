@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::retention::{Period, Rules};
 use super::*;
 use crate::format::checksum::{Algorithm, Checksum};
-use crate::format::descriptor::Descriptor;
+use crate::format::descriptor::{Descriptor, Maker};
 use crate::format::object_ref::{ObjectId, ObjectRef, SegmentId, Slice};
 use crate::format::segment_group::SegmentGroup;
 use crate::local::database::BlockDigest;
@@ -134,6 +134,8 @@ impl Place {
             checksums: None,
             segment_metadata: None,
             segments: segments.iter().map(|&n| id(n)).collect(),
+            segment_bytes: None,
+            maker: Maker::default(),
             totals: None,
             problems: None,
             signed: false,

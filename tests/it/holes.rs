@@ -72,6 +72,8 @@ fn back_up_in(seconds: u64, place: &Place, store: &Path) {
         names: Box::new(names),
         stop: &AtomicBool::new(false),
         monitor: &NoProblem,
+        host: "desk".to_owned(),
+        state_id: "00112233445566778899aabbccddeeff".to_owned(),
     };
     backup::run(&options, surroundings).expect("backs up");
 }

@@ -9,7 +9,7 @@ use super::Database;
 const APPLICATION_ID: i64 = 0x7069_6c65;
 
 /// Step `n` makes version `n + 1`, kept in SQLite's `user_version`, of version `n`. Steps are only ever added.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE segment (
         id         INTEGER PRIMARY KEY,
@@ -65,6 +65,12 @@ const MIGRATIONS: [&str; 4] = [
         snapshot     TEXT,
         problems     INTEGER NOT NULL,
         told         TEXT NOT NULL
+    ) STRICT;
+    ",
+    "
+    ALTER TABLE snapshot ADD COLUMN host TEXT;
+    CREATE TABLE state (
+        id TEXT NOT NULL
     ) STRICT;
     ",
 ];

@@ -7,7 +7,7 @@ use anyhow::Result;
 use rusqlite::{OptionalExtension, Params, params};
 
 use super::Database;
-use crate::format::descriptor::Totals;
+use crate::format::descriptor::{Maker, Totals};
 use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
 use crate::wording::shell_word;
@@ -75,12 +75,15 @@ impl Database {
         Ok(())
     }
 
-    /// Returns how much the last complete snapshot of a scheme holds, if that is known.
-    pub fn last_size(&self, scheme: &str) -> Result<Option<SnapshotSize>> {
-        let sql = "SELECT entries, source_bytes FROM snapshot WHERE scheme = ?1 AND NOT checkpoint ORDER BY id DESC LIMIT 1";
+    /// Returns how much the last complete snapshot of a scheme holds that no other machine made, if that is known.
+    pub fn last_size(&self, scheme: &str, maker: &Maker) -> Result<Option<SnapshotSize>> {
+        let sql = "SELECT entries, source_bytes FROM snapshot WHERE scheme = ?1 AND NOT checkpoint AND (host IS NULL OR host IS ?2) \
+            ORDER BY id DESC LIMIT 1";
         let numbers = self
             .connection
-            .query_row(sql, params![scheme], |row| Ok((row.get(0)?, row.get(1)?)));
+            .query_row(sql, params![scheme, maker.host], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            });
         let (entries, source_bytes): (Option<i64>, Option<i64>) =
             self.sql(numbers.optional())?.unwrap_or_default();
         let number = |value: Option<i64>| u64::try_from(value?).ok();
@@ -140,10 +143,10 @@ impl Database {
         Ok(false)
     }
 
-    /// Returns the names of the checkpoints of a scheme that were not removed.
-    pub fn checkpoints(&self, scheme: &str) -> Result<Vec<SnapshotName>> {
-        let sql = "SELECT name FROM snapshot WHERE scheme = ?1 AND checkpoint";
-        self.names(sql, params![scheme])
+    /// Returns the names of the checkpoints of a scheme that were not removed, without those that are known to be of another machine.
+    pub fn checkpoints(&self, scheme: &str, maker: &Maker) -> Result<Vec<SnapshotName>> {
+        let sql = "SELECT name FROM snapshot WHERE scheme = ?1 AND checkpoint AND (host IS NULL OR host IS ?2)";
+        self.names(sql, params![scheme, maker.host])
     }
 
     /// Forgets a snapshot.
@@ -193,8 +196,15 @@ mod tests {
             let name = SnapshotName::parse(name).expect("a name");
             let added = database.add_snapshot(&name, totals, &BTreeMap::new());
             added.expect("adds");
-            assert_eq!(database.last_size("a").expect("looks"), wanted, "{name}");
+            assert_eq!(
+                database.last_size("a", &Maker::default()).expect("looks"),
+                wanted,
+                "{name}"
+            );
         }
-        assert_eq!(database.last_size("c").expect("looks"), None);
+        assert_eq!(
+            database.last_size("c", &Maker::default()).expect("looks"),
+            None
+        );
     }
 }

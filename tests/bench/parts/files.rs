@@ -106,6 +106,8 @@ impl Night {
             names: Box::new(names),
             stop: &AtomicBool::new(false),
             monitor: &Silent,
+            host: "desk".to_owned(),
+            state_id: "00112233445566778899aabbccddeeff".to_owned(),
         };
         backup::run(&self.options(), surroundings).expect("backs up")
     }

@@ -213,6 +213,8 @@ impl World {
                 names: Box::new(names),
                 stop: &AtomicBool::new(false),
                 monitor: told,
+                host: "desk".to_owned(),
+                state_id: "00112233445566778899aabbccddeeff".to_owned(),
             };
             backup::run(options, surroundings)
         };
