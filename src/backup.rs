@@ -54,14 +54,17 @@ use jiff::Timestamp;
 
 use crate::format::descriptor::Maker;
 use crate::format::snapshot_name::SnapshotName;
+use crate::local::adopt;
 use crate::local::database::{self, Database};
 use crate::local::lock::{Lock, Locked, Patience, Waiting};
+use crate::local::places;
 use crate::monitor::{Counter, Monitor};
 use crate::store::catalog::{Catalog, is_store_file, split_segment_file};
 use crate::store::dir::{StoreDir, is_there};
 use crate::store::filter::{Codec, Filter};
 use crate::store::pool::Names;
 
+pub use beginning::{NotAStore, Unmounted};
 pub use block_sink::Deduplicate;
 use comparison::Comparison;
 pub use pipe::PipedFrom;
@@ -112,6 +115,10 @@ pub struct BackupOptions {
     pub leave_checkpoints: bool,
     /// Whether to make no snapshot if the last one of the scheme has all the same entries.
     pub skip_if_unchanged: bool,
+    /// Whether a store may be begun in a directory with other things, or where one was whose disk is not mounted.
+    pub new_store: bool,
+    /// The file that says what stores were on; none if this machine remembers nothing.
+    pub places: Option<PathBuf>,
     /// Whether to do everything but write: the store and local state are left as they are.
     pub dry_run: bool,
     /// Whether to tell what is left out too, and which rule decided about each path.
@@ -188,6 +195,10 @@ fn back_up(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
     let monitor = Counter::new(surroundings.monitor);
     let mut sources = options.sources.clone();
     check_sources(&mut sources, &monitor)?;
+    let knows_stores = knows_stores(options);
+    if !knows_stores {
+        ensure_store(options)?;
+    }
     let place = match Place::open(options, started, &surroundings) {
         Err(error) if error.is::<Locked>() && surroundings.stop.load(Ordering::Relaxed) => {
             return Ok(BackupReport {
@@ -202,13 +213,17 @@ fn back_up(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         monitor.problem(b"/proc", "is not mounted: extended attributes of directories, links and special files are left out");
     }
     let own_directories = own_directories(store, local)?;
-    let database = place.database(options)?;
+    let database = place.database(options, &monitor)?;
     if !options.filter_asked_for {
         ensure_no_program(&database)?;
     }
     let made_here = database.ensure_made_in(&options.store, |name| store.has_snapshot(name));
     made_here.inspect_err(|_| place.leave_as_it_was())?;
-    if place.store_was_there && database.snapshots()?.is_empty() && database.state_id()?.is_none() {
+    let knows_none = place.store_was_there && database.snapshots()?.is_empty();
+    if knows_none && knows_stores {
+        ensure_store(options)?;
+    }
+    if knows_none && database.state_id()?.is_none() {
         // Whoever may only add files cannot list them, and backs up all the same.
         if let Ok(catalog) = Catalog::open(store.path()) {
             let (path, scheme) = (store.path(), &options.scheme);
@@ -254,8 +269,28 @@ fn back_up(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         Ok(()) => run.finish(),
         Err(error) => Err(error),
     };
+    if report
+        .as_ref()
+        .is_ok_and(|report| report.snapshot.is_some())
+    {
+        place.remember(options, &monitor);
+    }
     drop(place);
     report
+}
+
+/// Whether local state elsewhere remembers a store, and so notices by itself that it is gone.
+fn knows_stores(options: &BackupOptions) -> bool {
+    let local = options.local.as_ref();
+    local.is_some_and(|local| local.join(database::FILE_NAME).exists())
+}
+
+/// Refuses a directory that would become a store by mistake, before anything is made in it.
+fn ensure_store(options: &BackupOptions) -> Result<()> {
+    beginning::ensure_store(options, || {
+        let catalog = Catalog::open(&options.store);
+        catalog.is_ok_and(|catalog| catalog.snapshots().next().is_some())
+    })
 }
 
 /// Where a run works: the store, and local state, whose lock is held.
@@ -312,10 +347,39 @@ impl Place {
         }
     }
 
+    /// Remembers what the store is on, for the run that finds its disk not mounted.
+    fn remember(&self, options: &BackupOptions, monitor: &Counter<'_>) {
+        let Some(file) = options.places.as_ref().filter(|_| !options.dry_run) else {
+            return;
+        };
+        if let Err(error) = places::remember(file, self.store.path()) {
+            let shown = file.display();
+            monitor.note(&format!(
+                "{shown} cannot be written, so a disk that is not mounted may go unnoticed: {error}"
+            ));
+        }
+    }
+
     /// Opens the database. In a dry run, what is done to it is never committed; if there is none, none is made.
-    fn database(&self, options: &BackupOptions) -> Result<Database> {
-        if options.dry_run && !self.local.join(database::FILE_NAME).exists() {
-            return Database::temporary();
+    ///
+    /// Local state of the store's own directory is the beginning of one elsewhere.
+    fn database(&self, options: &BackupOptions, monitor: &Counter<'_>) -> Result<Database> {
+        let is_there = |directory: &Path| directory.join(database::FILE_NAME).exists();
+        if options.dry_run && !is_there(&self.local) {
+            return if is_there(self.store.path()) {
+                Database::open(self.store.path())
+            } else {
+                Database::temporary()
+            };
+        }
+        match adopt::adopt(self.store.path(), &self.local, self.since) {
+            Ok(true) => monitor.note(&format!(
+                "local state of {} is copied to {}",
+                self.store.path().display(),
+                self.local.display()
+            )),
+            Ok(false) => {}
+            Err(error) => monitor.note(&format!("{error:#}")),
         }
         Database::open(&self.local)
     }

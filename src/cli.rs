@@ -6,6 +6,7 @@
 mod arguments;
 mod around;
 mod backup;
+mod beginning;
 mod cat;
 mod choosing;
 mod clean;
@@ -53,7 +54,7 @@ pub(crate) use pileus::size;
 use pileus::snapshot;
 use pileus::store::catalog::Catalog;
 
-use crate::console::Console;
+use crate::console::{Console, Written};
 use arguments::{Arguments, Command, Which};
 
 /// Everything was done.
@@ -68,6 +69,8 @@ const PROBLEMS: u8 = 3;
 const LOCKED: u8 = 4;
 /// Ended early by a signal.
 const INTERRUPTED: u8 = 130;
+/// What a shell shows for a program that SIGPIPE ended: the reader of its output has gone.
+const CLOSED_PIPE: u8 = 141;
 
 const JOBS_MAX: usize = 256;
 
@@ -138,7 +141,7 @@ pub(crate) fn main() -> ExitCode {
     if !matches!(arguments.command, Command::Backup(_) | Command::Restore(_)) {
         interruption::end_at_once();
     }
-    series::note(&arguments.command, &console);
+    series::note(&arguments.command, &expanded, &console);
     let result = match &arguments.command {
         Command::Backup(backup) => backup::run(backup, &console),
         Command::Restore(restore) => restore::run(restore, &console),
@@ -158,8 +161,13 @@ pub(crate) fn main() -> ExitCode {
         Command::Man(man) => man::run(man, &console),
         Command::Config(config) => config::run(config, &arguments, &console),
     };
+    let is_only_output = arguments.command.is_only_output();
+    let mut is_cut = false;
     let code = result.unwrap_or_else(|failure| match failure {
-        Failure::Run(error) if is_broken_pipe(&error) => DONE,
+        Failure::Run(error) if is_only_output && is_broken_pipe(&error) => {
+            is_cut = true;
+            FAILED
+        }
         failure => {
             let told = failure.told();
             let is_usage = matches!(failure, Failure::Usage(_));
@@ -171,15 +179,27 @@ pub(crate) fn main() -> ExitCode {
             failure.code()
         }
     });
-    // The work is done; that its output could not be written is a problem.
-    let code = match console.finish() {
+    ExitCode::from(finish(&arguments.command, code, is_cut, &console))
+}
+
+/// Writes what is left of the output, and returns the exit code: output that was lost is no success.
+///
+/// Where the output is the work, a reader that has gone away ends pileus as it ends cat(1), by SIGPIPE. A backup or a restore goes on without
+/// one.
+fn finish(command: &Command, code: u8, is_cut: bool, console: &Console) -> u8 {
+    match console.finish() {
+        Ok(Written::Cut) if command.is_only_output() => interruption::end_by_closed_pipe(),
+        _ if is_cut => interruption::end_by_closed_pipe(),
         Err(error) if code == DONE => {
             console.error(&format!("{error:#}"));
-            PROBLEMS
+            if command.is_only_output() {
+                FAILED
+            } else {
+                PROBLEMS
+            }
         }
-        _ => code,
-    };
-    ExitCode::from(code)
+        Ok(_) | Err(_) => code,
+    }
 }
 
 /// Returns the directory of local state: the one that is named, else the store, if it is there.

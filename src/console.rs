@@ -7,6 +7,7 @@
 //! sleeps says when it is time to draw again: a run asks for every path whether anybody wants to know, and must not look at a clock
 //! for it. A signal asks for a line of its own, terminal or not.
 
+mod closed;
 mod progress;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -37,6 +38,15 @@ pub(crate) enum Verbosity {
     Normal,
     /// Also each path, and notes wherever standard output goes.
     Paths,
+}
+
+/// How much of the output was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// All of it.
+    All,
+    /// The reader went away before its end.
+    Cut,
 }
 
 /// Shortest time between two drawings of progress; more often, nobody could read it.
@@ -129,6 +139,7 @@ impl Console {
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
         let mut output = self.lock();
         output.erase();
+        closed::ensure_open().context(STDOUT)?;
         output.stdout.write_all(bytes).context(STDOUT)
     }
 
@@ -238,13 +249,13 @@ impl Console {
             self.keep_error(|console| {
                 console.line(&json!({ "type": "error", "message": text }).to_string())
             });
-            self.keep_error(Self::finish);
+            self.keep_error(|console| console.finish().map(drop));
         }
         self.to_stderr(self.alarm(), &text);
     }
 
     /// Flushes standard output; fails if anything could not be written for another reason than that nobody reads it any more.
-    pub(crate) fn finish(&self) -> Result<()> {
+    pub(crate) fn finish(&self) -> Result<Written> {
         let mut output = self.lock();
         output.erase();
         let outcome = output
@@ -252,8 +263,9 @@ impl Console {
             .take()
             .map_or_else(|| output.stdout.flush(), Err);
         match outcome {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context(STDOUT),
-            _ => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Written::Cut),
+            Err(error) => Err(error).context(STDOUT),
+            Ok(()) => Ok(Written::All),
         }
     }
 

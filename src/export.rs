@@ -6,6 +6,7 @@
 //!
 //! Nothing but the snapshot decides about a byte of the archive. Sockets have no place in one and are left out with a note.
 
+mod acl;
 mod pax;
 mod sparse;
 
@@ -57,6 +58,8 @@ pub struct ExportReport {
     pub archive_bytes: u64,
     /// Number of problems told.
     pub problems: u64,
+    /// Whether a part of the snapshot's log could not be read.
+    pub is_lossy: bool,
 }
 
 /// Writes the archive to `out`, piece by piece. An error means that it is not complete.
@@ -100,6 +103,7 @@ pub fn run(
         entries: export.entries,
         archive_bytes: export.archive.bytes,
         problems: export.monitor.problems(),
+        is_lossy,
     })
 }
 

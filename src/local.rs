@@ -5,8 +5,10 @@
 //! stores again what it no longer recognizes.
 //! docs/local-state.md describes the files.
 
+pub mod adopt;
 pub mod database;
 pub mod lock;
+pub mod places;
 pub mod signature;
 pub mod stat_cache;
 pub mod utilization;
@@ -69,7 +71,10 @@ fn open_existing(path: &Path) -> io::Result<File> {
 pub fn is_local_file(name: &str) -> bool {
     name == lock::FILE_NAME
         || stat_cache::is_stat_cache(name)
-        || name
-            .strip_prefix(database::FILE_NAME)
-            .is_some_and(|rest| matches!(rest, "" | "-wal" | "-shm" | "-journal"))
+        || name.strip_prefix(database::FILE_NAME).is_some_and(|rest| {
+            matches!(
+                rest,
+                "" | "-wal" | "-shm" | "-journal" | database::PART_SUFFIX
+            )
+        })
 }

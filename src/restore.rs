@@ -195,7 +195,7 @@ fn restore_into(
     let is_stopped = restorer.rest.is_stopped();
     if !is_stopped {
         check_found(options, &wanted, (found, lost), monitor)?;
-        found::tell_lost(descriptor, (found, lost), monitor);
+        found::tell_lost(&options.store, descriptor, (found, lost), monitor);
     }
     let deleted = deletion.map_or(0, |deletion| deletion.end(is_stopped));
 

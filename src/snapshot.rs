@@ -76,7 +76,7 @@ pub fn choose(
         [] => bail!(
             "there is no snapshot \"{}\": {}",
             crate::format::escape(wanted.as_bytes()),
-            instead(&candidates, wanted)
+            instead(&candidates, wanted, catalog.root())
         ),
         _ => bail!(
             "\"{wanted}\" fits {} snapshots, from {} to {}: write more of the name{}",
@@ -114,7 +114,8 @@ pub fn open_chosen(
 ) -> Result<Descriptor> {
     open(catalog, name, verify_signature).map_err(|error| {
         if is_damage(&error) {
-            anyhow!("{error:#}; choose another snapshot (pileus list names them)")
+            let list = listing(catalog.root());
+            anyhow!("{error:#}; choose another snapshot ({list} names them)")
         } else {
             error
         }
@@ -136,6 +137,12 @@ pub fn way_out(error: &anyhow::Error, store: &Path, name: &SnapshotName) -> Stri
 fn is_damage(error: &anyhow::Error) -> bool {
     let mut causes = error.chain();
     causes.any(|cause| cause.downcast_ref::<FormatError>().is_some())
+}
+
+/// The command that names all snapshots of a store.
+#[must_use]
+pub fn listing(store: &Path) -> String {
+    format!("pileus list --dest={}", shell_word(store))
 }
 
 /// Says behind a path that a snapshot does not have it, and how to find those that do. A part of the metadata may be `lost`, in which the
@@ -164,16 +171,17 @@ pub fn lacks(store: &Path, snapshot: &SnapshotName, path: &EntryPath, lost: bool
 }
 
 /// Says what to write in place of a name that no snapshot has.
-fn instead(candidates: &[&SnapshotName], wanted: &str) -> String {
+fn instead(candidates: &[&SnapshotName], wanted: &str, store: &Path) -> String {
+    let list = listing(store);
     let nearest = nearest(candidates, wanted);
     if wanted.starts_with("latest") {
-        return "pileus list names those before the latest".to_owned();
+        return format!("{list} names those before the latest");
     }
     let begin = |name: &str| name.chars().next();
     let hint = if begin(&nearest.to_string()) == begin(wanted) {
-        ""
+        String::new()
     } else {
-        " (pileus list names all; times are written @1d, a day ago, or @2026-11-01)"
+        format!(" ({list} names all; times are written @1d, a day ago, or @2026-11-01)")
     };
     format!("the nearest is {nearest}{hint}")
 }
@@ -292,17 +300,12 @@ mod tests {
             (NAMES, "@5m", None, "\"@5m\" is no time: write 5min"),
             (NAMES, "@2026-11-23", None, "has not come yet"),
             (NAMES, "2026", None, "a time is written @2026,"),
-            (
-                NAMES,
-                "latest~1",
-                None,
-                "no snapshot \"latest~1\": pileus list names those before the latest",
-            ),
+            (NAMES, "latest~1", None, "names those before the latest"),
             (
                 NAMES,
                 "yesterday",
                 None,
-                "the nearest is b-20261121T000000.checkpoint (pileus list names all; times are written @1d, a day ago,",
+                " names all; times are written @1d, a day ago,",
             ),
             (
                 NAMES,

@@ -5,11 +5,12 @@ mod keeping;
 mod looking;
 mod words;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
 use super::choosing::{ChoosingArguments, RuleArguments};
+use super::config::elsewhere::directory;
 use super::hooks::HookArguments;
 use super::piping::PipingArguments;
 use super::waiting::WaitArguments;
@@ -99,12 +100,34 @@ pub(crate) enum Command {
     Config(Config),
 }
 
+impl Command {
+    /// Whether all that the command does is to print.
+    pub(crate) fn is_only_output(&self) -> bool {
+        if let Self::Report(report) = self {
+            return report
+                .output
+                .as_ref()
+                .is_none_or(|file| file == Path::new("-"));
+        }
+        !matches!(
+            self,
+            Self::Backup(_)
+                | Self::Restore(_)
+                | Self::Verify(_)
+                | Self::Prune(_)
+                | Self::Clean(_)
+                | Self::Rebuild(_)
+                | Self::Man(_)
+        )
+    }
+}
+
 /// Make a snapshot of files and directories
 #[derive(Debug, Args)]
 #[command(after_help = "Example: pileus backup --dest=/mnt/backup /home /etc")]
 pub(crate) struct Backup {
     /// Directory of the store; made if only its last component is missing
-    #[arg(long, alias = "store", value_name = "DIR")]
+    #[arg(long, alias = "store", value_name = "DIR", value_parser = directory())]
     pub(crate) dest: PathBuf,
 
     /// What to back up: all PATHs absolute or all relative
@@ -113,6 +136,10 @@ pub(crate) struct Backup {
 
     #[command(flatten)]
     pub(crate) piping: PipingArguments,
+
+    /// Begin a store in a directory with other files, or in place of one whose disk is gone
+    #[arg(long)]
+    pub(crate) new_store: bool,
 
     /// Name of this series of snapshots, such as home
     #[arg(long, value_name = "NAME")]
@@ -123,7 +150,7 @@ pub(crate) struct Backup {
     pub(crate) host: Option<String>,
 
     /// Directory of the local state [default: the store itself]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory())]
     pub(crate) localdb: Option<PathBuf>,
 
     #[command(flatten)]
@@ -211,12 +238,16 @@ pub(crate) struct Backup {
 #[derive(Debug, Args)]
 pub(crate) struct Stored {
     /// Directory of the store
-    #[arg(long, alias = "store", value_name = "DIR")]
+    #[arg(long, alias = "store", value_name = "DIR", value_parser = directory())]
     pub(crate) dest: PathBuf,
 
     /// Only snapshots of this series
     #[arg(long, value_name = "NAME")]
     pub(crate) scheme: Option<String>,
+
+    /// Snapshots of all series, whatever scheme is configured
+    #[arg(long, conflicts_with = "scheme")]
+    pub(crate) all_schemes: bool,
 
     /// Undo a filter that is not built in with this shell command, such as "gpg -d"
     #[arg(long, value_name = "COMMAND")]
@@ -244,7 +275,7 @@ pub(crate) struct Restore {
     pub(crate) which: Which,
 
     /// Directory to restore into; made if only its last component is missing
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory())]
     pub(crate) target: PathBuf,
 
     /// Restore only these, with all below them [default: everything]

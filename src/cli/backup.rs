@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::arguments::Backup;
 use super::remembering::Remembering;
-use super::{Failure, INTERRUPTED, around, clean, done_with, interruption, size};
+use super::{Failure, INTERRUPTED, around, beginning, clean, done_with, interruption, size};
 use crate::console::Console;
 use pileus::wording::{self, count};
 
@@ -68,7 +68,8 @@ pub(crate) fn run(arguments: &Backup, console: &Console) -> Result<u8, Failure> 
                 cleaned => cleaned?,
             }
         }
-        let report = backup::run(&options, surroundings)?;
+        let report = backup::run(&options, surroundings);
+        let report = report.map_err(beginning::with_way_out)?;
         // Before hooks print anything: they come behind the backup.
         tell(&report, &options, begun.elapsed().as_secs_f64(), console);
         Ok(report)
@@ -117,6 +118,8 @@ fn options(arguments: &Backup, jobs: usize, patience: Patience) -> Result<Backup
         checkpoint_bytes: checkpoint_bytes(&arguments.checkpoint)?,
         leave_checkpoints: arguments.leave_checkpoints,
         skip_if_unchanged: arguments.skip_if_unchanged,
+        new_store: arguments.new_store,
+        places: beginning::places(),
         dry_run: arguments.dry_run,
         reasons: false,
         staging_bytes: staging_bytes(arguments.staging_size.as_deref())?,

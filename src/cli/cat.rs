@@ -4,6 +4,8 @@
 //! log is read first, up to the last of them, and what it says of them is kept: memory grows with what is typed, not with the snapshot.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Result, anyhow, bail};
 use pileus::file_reader::{self, Part};
@@ -14,6 +16,7 @@ use pileus::metadata_log::MetadataLogReader;
 use pileus::snapshot;
 use pileus::store::catalog::Catalog;
 use pileus::store::object_cache::ObjectCache;
+use pileus::wording::shell_word;
 
 use super::arguments::Cat;
 use super::{FAILED, Failure, done_with};
@@ -31,6 +34,10 @@ pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
     let catalog = Catalog::open(&of.stored.dest)?;
     let (name, descriptor) = super::open_snapshot(of, &catalog)?;
     let mut objects = ObjectCache::new(&catalog, of.stored.unfilter.as_deref())?;
+    let listing = format!(
+        "pileus ls --dest={} --snapshot={name}",
+        shell_word(catalog.root())
+    );
     let log = MetadataLogReader::new(&mut objects, descriptor.root);
     let mut found: BTreeMap<_, _> = paths.iter().map(|path| (path, None)).collect();
     let lost = find(&mut found, log, console)?;
@@ -40,7 +47,7 @@ pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
     for path in &paths {
         let reason = match found.get(path).and_then(Option::as_ref) {
             None => snapshot::lacks(catalog.root(), &name, path, lost > 0),
-            Some(entry) => match print(entry, &mut objects, console)? {
+            Some(entry) => match print(entry, &mut objects, &listing, console)? {
                 Ok(()) => {
                     is_any_printed = true;
                     continue;
@@ -59,9 +66,14 @@ pub(crate) fn run(arguments: &Cat, console: &Console) -> Result<u8, Failure> {
 }
 
 /// Prints a file. The error in the result is one of this file, the other one is of standard output and ends the run.
-fn print(entry: &Entry, objects: &mut ObjectCache<'_>, console: &Console) -> Result<Result<()>> {
+fn print(
+    entry: &Entry,
+    objects: &mut ObjectCache<'_>,
+    shown: &str,
+    console: &Console,
+) -> Result<Result<()>> {
     let EntryKind::File(contents) = &entry.kind else {
-        return Ok(Err(anyhow!("is no regular file{}", no_file(&entry.kind))));
+        return Ok(Err(anyhow!("is no regular file{}", no_file(entry, shown))));
     };
     let mut output = Ok(());
     let mut is_begun = false;
@@ -98,9 +110,17 @@ fn print_part(part: Part<'_>, console: &Console) -> Result<()> {
 }
 
 /// Says what there is in place of a file, and what shows it.
-fn no_file(kind: &EntryKind) -> String {
-    match kind {
-        EntryKind::Directory => ", but a directory: pileus ls shows what is in it".to_owned(),
+fn no_file(entry: &Entry, listing: &str) -> String {
+    match &entry.kind {
+        EntryKind::Directory => {
+            let dashes = if entry.path.as_bytes().starts_with(b"-") {
+                "-- "
+            } else {
+                ""
+            };
+            let path = shell_word(OsStr::from_bytes(entry.path.as_bytes()));
+            format!(", but a directory: {listing} {dashes}{path} shows what is in it")
+        }
         EntryKind::Symlink { target } => {
             format!(", but a symbolic link to {}", escape(target))
         }

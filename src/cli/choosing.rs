@@ -15,6 +15,7 @@ use pileus::backup::{Selection, Sources};
 use pileus::format::path::EntryPath;
 use pileus::rules::{Action, Rule};
 
+use super::config::unexpanded::refused_pattern;
 use super::size;
 
 /// The rules of the command line, in the order in which they were typed.
@@ -172,6 +173,19 @@ impl RuleArguments {
 
 fn read(file: &OsStr, shown: &str) -> Result<Vec<Rule>, String> {
     let text = fs::read(file).map_err(|e| format!("--exclude-from={shown} cannot be read: {e}"))?;
+    for (index, line) in text.split(|&b| b == b'\n').enumerate() {
+        let pattern = line
+            .strip_prefix(b"+ ")
+            .or_else(|| line.strip_prefix(b"- "));
+        let pattern = OsStr::from_bytes(pattern.unwrap_or(line).trim_ascii_end());
+        if let Some(told) = refused_pattern(pattern) {
+            let line = index + 1;
+            return Err(format!(
+                "{shown}:{line}: {}: {told}",
+                pattern.to_string_lossy()
+            ));
+        }
+    }
     Rule::read_lines(&text, shown, Some(Action::Exclude)).collect()
 }
 

@@ -7,10 +7,11 @@
 //!
 //! A file that others may write to is refused: its filters and hooks run with the rights of whoever makes the backup.
 
+pub(super) mod elsewhere;
 mod file;
 mod merge;
 pub(super) mod nearest;
-mod unexpanded;
+pub(super) mod unexpanded;
 mod variables;
 
 use std::ffi::{OsStr, OsString};
@@ -57,6 +58,12 @@ impl Expanded {
         for told in &self.warnings {
             console.event(&Event::Warning(told));
         }
+    }
+
+    /// Whether an option was configured, not typed.
+    pub(crate) fn is_configured(&self, option: &str) -> bool {
+        let mut configured = self.configured.iter();
+        configured.any(|configured| configured.is_option(option))
     }
 
     /// Returns what is told of a mistake in the command line, behind the place of the configured option that it speaks of.

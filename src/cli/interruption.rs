@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGPIPE, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::{flag, low_level};
 
-use super::{Failure, INTERRUPTED};
+use super::{CLOSED_PIPE, Failure, INTERRUPTED};
 use crate::console;
 
 /// Stack of a thread that prints one line.
@@ -49,6 +49,12 @@ pub(super) fn end_at_once() {
             ));
         }
     }
+}
+
+/// Ends the process as a program ends whose reader has gone away; where that cannot be had, with the code that a shell shows for it.
+pub(super) fn end_by_closed_pipe() -> u8 {
+    drop(low_level::emulate_default_handler(SIGPIPE));
+    CLOSED_PIPE
 }
 
 /// Returns those of the signals that are not to be ignored: a shell without job control has what it starts in the background ignore Ctrl-C.

@@ -13,7 +13,7 @@ use pileus::store::object_cache::ObjectCache;
 use serde_json::{Value, json};
 
 use super::arguments::Ls;
-use super::{Failure, done_with};
+use super::{FAILED, Failure, done_with};
 use crate::console::{Console, json_text};
 
 /// Prints a line for each entry, in path order.
@@ -56,7 +56,12 @@ pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
         "type": "summary", "command": "ls", "snapshot": name.to_string(), "entries": entries, "problems": problems,
         "seconds": begun.elapsed().as_secs_f64(),
     }));
-    Ok(done_with(problems))
+    // As cat has it: nothing that was asked for is there. What is lost may have had it, and was looked for all the same.
+    Ok(if entries == 0 && problems > 0 && !is_lossy {
+        FAILED
+    } else {
+        done_with(problems)
+    })
 }
 
 fn long(entry: &Entry) -> String {

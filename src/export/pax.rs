@@ -1,9 +1,10 @@
 //! The header of one member of a pax archive (POSIX.1-2017, pax(1), "pax Interchange Format").
 //!
 //! A ustar header alone where that says everything; before it, extended records for what it has no room for: long or unusual names,
-//! nanoseconds, large numbers, extended attributes (`SCHILY.xattr.`, as star, GNU tar and bsdtar know them) and the map of a sparse file
+//! nanoseconds, large numbers, extended attributes (`SCHILY.xattr.`, as star, GNU tar and bsdtar know them, and [`acl`] for access control lists) and the map of a sparse file
 //! (GNU's format 1.0). Nothing of the clock or the process gets into a header, so the same entry always gives the same bytes.
 
+use super::acl;
 use crate::format::entry::{DeviceNumber, Entry, FileTime, Owner};
 
 /// The unit of a tar file.
@@ -80,6 +81,9 @@ pub(super) fn headers(member: &Member<'_>) -> Vec<u8> {
     }
     for (name, value) in &entry.xattrs {
         record(&mut records, &xattr_key(name), value);
+        if let Some((key, list)) = acl::record(name, value) {
+            record(&mut records, key, &list);
+        }
     }
     let mut headers = Vec::new();
     if !records.is_empty() {

@@ -10,6 +10,7 @@
 //! A block is identified by BLAKE3 over its bytes and by its length, not by the format's SHA-1, for which collisions can be made.
 
 mod blocks;
+mod copy;
 mod damaged;
 pub mod look;
 mod makers;
@@ -33,6 +34,8 @@ use rusqlite::{Connection, ErrorCode};
 use crate::format::object_ref::SegmentId;
 
 pub use blocks::{BlockDigest, KnownBlock};
+pub(super) use copy::PART_SUFFIX;
+pub use copy::copy;
 pub(crate) use damaged::with_store;
 pub use damaged::{Damaged, SUFFIX as DAMAGED_SUFFIX, remove, set_aside};
 use recent::RecentBlocks;

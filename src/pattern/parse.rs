@@ -7,6 +7,9 @@ pub(super) fn parse(pattern: &[u8]) -> Result<Pattern, String> {
     if pattern.contains(&0) {
         return Err("can never match: it has a NUL in it".to_owned());
     }
+    if pattern == b"~" || pattern.starts_with(b"~/") {
+        return Err(r"begins with ~, which is no home directory here: write the whole path, or \~ for what is called ~".to_owned());
+    }
     let mut components = Components::split(pattern)?.0;
     let anchored = components.len() > 1 && components[0].is_empty();
     if anchored {

@@ -15,6 +15,10 @@ const NAMED_MAX: u64 = 10;
 
 const EXISTS: &str = "exists already; --overwrite=if-changed or always would replace it";
 
+/// The same of one that `if-changed` takes for unchanged.
+const EXISTS_THE_SAME: &str =
+    "exists already, of the snapshot's size and time; --overwrite=always would replace it";
+
 /// Which existing files a restore replaces. A directory gives way to anything else
 /// only with `--delete`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,7 +115,7 @@ impl Kept {
     /// Takes a file that looks the same; the first of them are told of one by one.
     pub(crate) fn add_same(&mut self, path: &EntryPath, monitor: &Counter<'_>) {
         if self.same < NAMED_MAX {
-            monitor.problem(path.as_bytes(), EXISTS);
+            monitor.problem(path.as_bytes(), EXISTS_THE_SAME);
         }
         self.same += 1;
     }

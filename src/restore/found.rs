@@ -3,6 +3,8 @@
 //! A restore that brings back nothing has gone wrong, even if each of its steps went well: whoever asks for nothing has mistyped a
 //! pattern or a path. So it says so, and does not end as if all were back.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
 use super::RestoreOptions;
@@ -10,7 +12,7 @@ use crate::chosen::Wanted;
 use crate::format::descriptor::Descriptor;
 use crate::monitor::Counter;
 use crate::snapshot;
-use crate::wording::{count, shell_word};
+use crate::wording::count;
 
 /// Fails if there was nothing to restore, and names the PATHs that are not there. `items` counts what was read of the log, and lost.
 pub(super) fn check_found(
@@ -22,8 +24,8 @@ pub(super) fn check_found(
     let snapshot = &options.snapshot;
     if let (0, 1..) = items {
         bail!(
-            "nothing of the metadata of snapshot {snapshot} can be read: choose another one with --snapshot (pileus list --dest={} names them)",
-            shell_word(&options.store)
+            "nothing of the metadata of snapshot {snapshot} can be read: choose another one with --snapshot ({} names them)",
+            snapshot::listing(&options.store)
         );
     }
     let mut unmet = wanted.chosen.unmet().peekable();
@@ -60,13 +62,19 @@ pub(super) fn check_found(
 }
 
 /// Tells how much of the snapshot is known, if not all of its log could be read.
-pub(super) fn tell_lost(descriptor: &Descriptor, (found, lost): (u64, u64), monitor: &Counter<'_>) {
+pub(super) fn tell_lost(
+    store: &Path,
+    descriptor: &Descriptor,
+    (found, lost): (u64, u64),
+    monitor: &Counter<'_>,
+) {
     if lost > 0 {
         let of_all = descriptor
             .totals
             .map_or(String::new(), |totals| format!(" of {}", totals.entries));
         monitor.warn(&format!(
-            "only {found}{of_all} entries of the snapshot are known: for the others, choose an earlier one with --snapshot (pileus list names them)"
+            "only {found}{of_all} entries of the snapshot are known: for the others, choose an earlier one with --snapshot ({} names them)",
+            snapshot::listing(store)
         ));
     }
 }

@@ -388,3 +388,56 @@ fn an_include_that_leaves_nothing_out_is_told_and_backed_up_all_the_same() {
         "nothing is left out"
     );
 }
+
+#[test]
+fn a_home_directory_in_a_pattern_is_refused_with_the_whole_path() {
+    let place = Place::new();
+    place.write("tree/file", "contents\n");
+    let home = place.path().display().to_string();
+    place.write("rules", "# of anna\n*.o\n+ ~/docs/**\n");
+    for typed in [
+        &[
+            "backup",
+            "--dest=store",
+            "--include=~/docs/**",
+            "--exclude=/home/a/*",
+            "tree",
+        ][..],
+        &["backup", "--dest=store", "--exclude", "~/x", "tree"],
+        &["backup", "--dest=store", "--exclude=~", "tree"],
+        &["backup", "--dest=store", "--exclude-from=rules", "tree"],
+        &["restore", "--dest=store", "--target=out", "--exclude=~/x"],
+        &["find", "--dest=store", "~/x"],
+        &["diff", "--dest=store", "latest", "--exclude=~/x"],
+    ] {
+        place
+            .run(typed)
+            .assert_one_line(2, &["~", &home, "for what is called ~"]);
+    }
+    for (key, value) in [
+        ("exclude", "~/x"),
+        ("include", "~/x"),
+        ("exclude", "$HOME/x"),
+    ] {
+        place.write("pileus.toml", format!("[backup]\n{key} = [\"{value}\"]\n"));
+        let ended = place.run(["backup", "--config=pileus.toml", "--dest=store", "tree"]);
+        ended.assert_one_line(2, &["pileus.toml:2:12", &format!("\"{home}/x\"")]);
+        let mut command = place.command(["backup", "--dest=store", "tree"]);
+        let variable = format!("PILEUS_{}", key.to_uppercase());
+        let ended = Ended::of(command.env(&variable, value));
+        ended.assert_one_line(2, &[&variable, &format!("\"{home}/x\"")]);
+    }
+    assert!(!place.join("store").exists());
+    // In a directory's own rules it is a problem, like every line that means nothing.
+    place.write("tree/.rules", "- ~/x\n");
+    let ended = place.run(["backup", "--dest=store", "--dir-rules=.rules", "tree"]);
+    ended.assert_one_line(3, &["tree/.rules", "line 1", "begins with ~"]);
+    // What is really called so, and what only ends in it, can be left out.
+    place.sh("mkdir tree/~; touch tree/~/x tree/file~ tree/~lock");
+    let called_so = ["--exclude=\\~/", "--exclude=*~", "--exclude=~lock"];
+    place.succeed([&["backup", "--dest=other"], &called_so[..], &["tree"]].concat());
+    assert_eq!(
+        place.succeed(["ls", "--dest=other"]).stdout,
+        "tree\ntree/.rules\ntree/file\n"
+    );
+}

@@ -1,6 +1,6 @@
 //! `gpg` as filter and as signature filter.
 
-use crate::harness::{Ended, Place, need};
+use crate::harness::{Ended, Place, need, project};
 
 const GPG: &str = "gpg --batch --quiet --no-tty --pinentry-mode loopback --passphrase=''";
 
@@ -168,4 +168,42 @@ fn what_a_signature_filter_makes_has_to_be_a_descriptor() {
     ended.assert_one_line(1, &["rev"]);
     let listed = place.succeed(["list", "--dest=store", "--json"]);
     assert_eq!(listed.summary()["snapshots"], 0);
+}
+
+#[test]
+fn the_example_for_cron_needs_no_terminal_and_no_trust() {
+    let place = place();
+    place.sh("echo of-the-key >passphrase");
+    place.sh(
+        "mkdir -m 700 signer; gpg --batch --quiet --homedir signer --pinentry-mode loopback --passphrase-file passphrase \
+        --quick-generate-key signer@example.org default default never
+        gpg --batch --quiet --homedir signer --import public.asc",
+    );
+    let readme = std::fs::read_to_string(project("README.md")).expect("is read");
+    let option = |name: &str| {
+        let (_, behind) = readme.split_once(&format!("--{name}=\"")).expect(name);
+        let command = behind.split('"').next().expect("an end");
+        let command = command.replace("/root/backup.passphrase", "passphrase");
+        format!("--{name}={}", command.replace("backup@", "keeper@"))
+    };
+    let (filter, signature) = (option("filter"), option("signature-filter"));
+    let backup = ["backup", "--dest=store", &filter, &signature, "tree"];
+    // A session of its own has no terminal.
+    let mut command = place.command_under(&["setsid", "--wait"], backup);
+    let ended = Ended::of(command.env("GNUPGHOME", place.join("signer")));
+    assert_eq!(
+        (ended.code, ended.stderr.as_str()),
+        (Some(0), ""),
+        "{filter}"
+    );
+    assert!(
+        place
+            .succeed(["list", "--dest=store"])
+            .stdout
+            .contains("signed")
+    );
+    let unfilter = format!("--unfilter={}", with_owner_key("-d"));
+    place.succeed(["verify", "--dest=store", "--level=files", &unfilter]);
+    place.sh("gpgconf --homedir $PWD/signer --kill all");
+    end_agents(&place);
 }

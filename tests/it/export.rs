@@ -193,3 +193,23 @@ fn stores_of_the_older_programs_are_exported_as_their_manifests_say() {
         }
     }
 }
+
+#[test]
+fn access_control_lists_come_out_of_an_archive_as_they_went_in() {
+    let place = Place::new();
+    for program in ["setfacl", "bsdtar", "tar"] {
+        need(program);
+    }
+    place.sh(
+        "mkdir -p tree/shared; echo text >tree/file; chmod 640 tree/file; umask 077
+        setfacl -m u:1234:rw,g:55:r tree/file; setfacl -m u:1234:rwx -d -m u:1235:rx,o::- tree/shared
+        setfacl -R -m u:1236:r tree/shared; getfacl -Rn tree >before",
+    );
+    place.succeed(["backup", "--dest=store", "tree"]);
+    place.sh("pileus export --dest=store >files.tar");
+    for extract in ["bsdtar -xp", "tar --acls -xp"] {
+        place.sh(&format!(
+            "mkdir out; (cd out; {extract} -f ../files.tar; getfacl -Rn tree >../after); diff before after; rm -r out"
+        ));
+    }
+}

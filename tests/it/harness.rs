@@ -26,7 +26,12 @@ impl Place {
         let around = tempfile::tempdir().expect("a temporary directory");
         let here = around.path().join("place");
         // Runs of another user pass through the one and use the other.
-        for (path, mode) in [("", 0o711), ("place", 0o700), ("tmp", 0o1777)] {
+        for (path, mode) in [
+            ("", 0o711),
+            ("place", 0o700),
+            ("tmp", 0o1777),
+            ("state", 0o1777),
+        ] {
             let path = around.path().join(path);
             fs::create_dir_all(&path).expect("is made");
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("has its mode");

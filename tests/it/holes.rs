@@ -58,6 +58,8 @@ fn back_up_in(seconds: u64, place: &Place, store: &Path) {
         checkpoint_bytes: 1 << 30,
         leave_checkpoints: false,
         skip_if_unchanged: false,
+        new_store: false,
+        places: None,
         dry_run: false,
         reasons: false,
         staging_bytes: Some(0),

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, unreachable_pub)]
 
+mod advice;
 mod backup_input;
 mod backup_output;
 mod beginning;
@@ -11,6 +12,7 @@ mod choosing;
 mod clean;
 mod config;
 mod crash;
+mod cut_output;
 mod damage;
 mod deleting;
 mod destination;
@@ -23,6 +25,7 @@ mod export;
 mod faulty_file_systems;
 mod filters;
 mod find;
+mod first_day;
 mod fixtures;
 
 mod harness;

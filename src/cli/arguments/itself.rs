@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::cli::config::elsewhere::directory;
+
 /// Print what a shell needs to complete command lines
 #[derive(Debug, Args)]
 #[command(after_help = "Example: pileus completions bash > /etc/bash_completion.d/pileus")]
@@ -18,7 +20,7 @@ pub(crate) struct Completions {
 #[command(after_help = "Example: pileus man /usr/local/share/man/man1")]
 pub(crate) struct Man {
     /// Where to; made if it is missing
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_parser = directory())]
     pub(crate) directory: PathBuf,
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Stored, Words};
+use crate::cli::config::elsewhere::directory;
 use crate::cli::waiting::WaitArguments;
 
 /// Check a store without changing it
@@ -37,7 +38,7 @@ pub(crate) struct Verify {
     pub(crate) verify_signature: Option<String>,
 
     /// Directory of the local state, for advice about damage [default: the store itself, if it has any]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory())]
     pub(crate) localdb: Option<PathBuf>,
 }
 
@@ -84,11 +85,11 @@ pub(crate) struct KeepArguments {
 )]
 pub(crate) struct Prune {
     /// Directory of the store
-    #[arg(long, alias = "store", value_name = "DIR")]
+    #[arg(long, alias = "store", value_name = "DIR", value_parser = directory())]
     pub(crate) dest: PathBuf,
 
     /// Directory of the local state [default: the store itself, if it has any]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory())]
     pub(crate) localdb: Option<PathBuf>,
 
     /// Apply the rules to this series of snapshots only [default: to each by itself]
@@ -127,7 +128,7 @@ pub(crate) struct Prune {
 #[command(after_help = "Example: pileus clean --localdb=/mnt/backup --dry-run")]
 pub(crate) struct Clean {
     /// Directory of the local state: that of the backups' --localdb, or the store
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory())]
     pub(crate) localdb: PathBuf,
 
     /// Mark segments as expired that are used less than this, as a part of 1
@@ -155,11 +156,11 @@ pub(crate) struct Clean {
 #[command(after_help = "Example: pileus rebuild --dest=/mnt/backup --localdb=/var/lib/pileus")]
 pub(crate) struct Rebuild {
     /// Directory of the store
-    #[arg(long, alias = "store", value_name = "DIR")]
+    #[arg(long, alias = "store", value_name = "DIR", value_parser = directory())]
     pub(crate) dest: PathBuf,
 
     /// Directory of the local state; what is there is replaced [default: the store itself]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory())]
     pub(crate) localdb: Option<PathBuf>,
 
     /// Only from snapshots of this series; local state then knows of no other

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{KeepArguments, Stored, Which};
+use crate::cli::config::elsewhere::directory;
 
 /// List the snapshots of a store
 #[derive(Debug, Args)]
@@ -14,12 +15,16 @@ use super::{KeepArguments, Stored, Which};
 )]
 pub(crate) struct List {
     /// Directory of the store
-    #[arg(long, alias = "store", value_name = "DIR")]
+    #[arg(long, alias = "store", value_name = "DIR", value_parser = directory())]
     pub(crate) dest: PathBuf,
 
     /// Only snapshots of this series
     #[arg(long, value_name = "NAME")]
     pub(crate) scheme: Option<String>,
+
+    /// Snapshots of all series, whatever scheme is configured
+    #[arg(long, conflicts_with = "scheme")]
+    pub(crate) all_schemes: bool,
 }
 
 /// List the entries of a snapshot
@@ -94,7 +99,7 @@ pub(crate) struct Diff {
     pub(crate) new: Option<String>,
 
     /// Where stored paths begin on the disk [default: /]
-    #[arg(long, value_name = "DIR", conflicts_with = "new")]
+    #[arg(long, value_name = "DIR", value_parser = directory(), conflicts_with = "new")]
     pub(crate) root: Option<PathBuf>,
 
     /// Read files on the disk even if size and time are those of the snapshot
@@ -118,7 +123,7 @@ pub(crate) struct Stats {
     pub(crate) stored: Stored,
 
     /// Directory of the local state, which knows how much of each segment is used
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory())]
     pub(crate) localdb: Option<PathBuf>,
 }
 
@@ -132,7 +137,7 @@ pub(crate) struct Report {
     pub(crate) stored: Stored,
 
     /// Directory of the local state, which knows how the last backups ended and how much of each segment is used
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory())]
     pub(crate) localdb: Option<PathBuf>,
 
     /// Write the page into this file, replacing it in one step [default: standard output]

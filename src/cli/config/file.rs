@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::nearest::nearest;
-use super::unexpanded;
+use super::{elsewhere, unexpanded};
 
 /// The key for PATHs.
 pub(super) const PATHS: &str = "paths";
@@ -222,11 +222,17 @@ impl Parser<'_> {
         let is_any = |takes: fn(&Arg) -> bool| of_this_name.iter().any(|argument| takes(argument));
         let is_place = is_any(unexpanded::takes_place);
         let is_path = name == PATHS || is_any(unexpanded::takes_path);
+        let is_directory = is_any(elsewhere::takes_directory);
+        let is_pattern = is_any(unexpanded::takes_pattern);
         let refuse = |value: &Spanned<DeValue<'_>>| {
-            let text = value.get_ref().as_str().filter(|_| is_path);
+            let text = value.get_ref().as_str().filter(|_| is_path || is_pattern);
             let told = text.and_then(|text| {
+                let value = OsStr::new(text);
+                let elsewhere =
+                    || elsewhere::refused_configured(name, value).filter(|_| is_directory);
                 let relative = || unexpanded::relative(name, text).filter(|_| is_place);
-                unexpanded::refused(name, OsStr::new(text)).or_else(relative)
+                let refused = unexpanded::refused(name, value);
+                refused.or_else(elsewhere).or_else(relative)
             });
             told.map_or(Ok(()), |told| Err(self.mistake(value.span().start, &told)))
         };

@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::file::{NOT_HERE, PATHS, Setting, Value};
 use super::nearest::nearest;
-use super::{unexpanded, variables};
+use super::{elsewhere, unexpanded, variables};
 
 /// Options that exclude one another, and of which the one that was typed counts.
 const EXCLUSIVE: [&[&str]; 1] = [&["compression", "filter"]];
@@ -33,6 +33,11 @@ pub(super) struct Configured {
 }
 
 impl Configured {
+    /// Whether this is the option of that name, such as `--scheme`.
+    pub(super) fn is_option(&self, name: &str) -> bool {
+        self.parts().0 == name
+    }
+
     /// Tells whether a message speaks of this option.
     pub(super) fn is_named_in(&self, message: &str) -> bool {
         let (option, _) = self.parts();
@@ -394,7 +399,12 @@ fn from_environment(
     };
     let many = is_repeatable(argument);
     if takes_value(argument) && !(may_be_a_switch(argument) && switch.is_some()) {
-        let is_path = unexpanded::takes_path(argument);
+        if let Some(told) = elsewhere::refused_configured(variable, value)
+            .filter(|_| elsewhere::takes_directory(argument))
+        {
+            return Err(format!("environment, {told}"));
+        }
+        let is_path = unexpanded::takes_path(argument) || unexpanded::takes_pattern(argument);
         if let Some(told) = unexpanded::refused(long, value).filter(|_| is_path) {
             return Err(format!("{source}: {told}"));
         }

@@ -12,6 +12,9 @@ use std::path::Path;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
+use pileus::wording::shell_word;
+
+use super::elsewhere;
 
 /// What help calls the values that are paths.
 const PATH_VALUES: [&str; 3] = ["DIR", "FILE", "PATH"];
@@ -22,6 +25,14 @@ const PLACE_VALUES: [&str; 2] = ["DIR", "FILE"];
 /// Tells whether the value of an option is a place on this machine.
 pub(super) fn takes_place(argument: &Arg) -> bool {
     is_called(argument, &PLACE_VALUES)
+}
+
+/// What help calls the values that are patterns of stored paths.
+const PATTERN_VALUE: &str = "PATTERN";
+
+/// Whether the value of an option is a pattern.
+pub(super) fn takes_pattern(argument: &Arg) -> bool {
+    is_called(argument, &[PATTERN_VALUE])
 }
 
 /// Tells whether the value of an option is a path.
@@ -36,7 +47,8 @@ fn is_called(argument: &Arg, values: &[&str]) -> bool {
 
 /// Says what is wrong with a place in a configuration file, if each run would look for it somewhere else; `-` is standard input or output.
 pub(super) fn relative(name: &str, value: &str) -> Option<String> {
-    if matches!(value, "" | "-") || Path::new(value).is_absolute() {
+    if matches!(value, "" | "-") || Path::new(value).is_absolute() || elsewhere::is_local_url(value)
+    {
         return None;
     }
     let whole = std::path::absolute(value).unwrap_or_else(|_| Path::new("/").join(value));
@@ -46,34 +58,78 @@ pub(super) fn relative(name: &str, value: &str) -> Option<String> {
     ))
 }
 
-/// Says what is wrong with a path that is configured, if it counts on a shell.
+/// Says what is wrong with a path or pattern that is configured, if it counts on a shell.
 pub(super) fn refused(name: &str, value: &OsStr) -> Option<String> {
     let value = value.to_string_lossy();
     (begins_with_tilde(&value) || begins_with_variable(&value)).then(|| {
-        format!("{name} is \"{value}\", but ~ and $ are not expanded here: write the whole path")
+        let such_as = whole(&value).map(|whole| format!(", such as \"{whole}\""));
+        let such_as = such_as.unwrap_or_default();
+        format!("{name} is \"{value}\", but ~ and $ are not expanded here: write the whole path{such_as}")
     })
 }
 
-/// Refuses options that were typed as `--dest=~/backup`: a shell replaces `~` only at the beginning of a word.
+/// Says what is wrong with a pattern that was typed or stands in a list, if it begins with `~`: it would match what is called so, and a
+/// home directory never.
+pub(in crate::cli) fn refused_pattern(pattern: &OsStr) -> Option<String> {
+    let pattern = pattern.to_string_lossy();
+    let rest = pattern.strip_prefix('~')?;
+    begins_with_tilde(&pattern).then(|| {
+        let whole = whole(&pattern).map(shell_word);
+        let whole = whole.unwrap_or_else(|| "the whole path".to_owned());
+        let called_so = shell_word(format!("\\~{rest}"));
+        format!("~ is no home directory in a pattern: write {whole}, or {called_so} for what is called ~")
+    })
+}
+
+/// Returns a value that begins at a home directory with that of this user; none if it is not known.
+fn whole(value: &str) -> Option<String> {
+    let rest = value
+        .strip_prefix('~')
+        .or_else(|| value.strip_prefix("$HOME"));
+    let rest = rest.or_else(|| value.strip_prefix("${HOME}"))?;
+    let home = std::env::var("HOME").ok()?;
+    let is_home = home.starts_with('/') && (rest.is_empty() || rest.starts_with('/'));
+    is_home.then(|| format!("{}{rest}", home.trim_end_matches('/')))
+}
+
+/// Refuses options that were typed as `--dest=~/backup`, since a shell replaces `~` only at the beginning of a word, and directories that
+/// are places of another program.
 pub(super) fn ensure_none_typed(command: &Command, matches: &ArgMatches) -> Result<(), String> {
-    for argument in command
-        .get_arguments()
-        .filter(|argument| takes_path(argument))
-    {
+    for argument in command.get_arguments() {
         let id = argument.get_id().as_str();
-        let Some(long) = argument.get_long() else {
-            continue;
-        };
         if matches.value_source(id) != Some(ValueSource::CommandLine) {
             continue;
         }
+        if takes_pattern(argument) {
+            ensure_no_home(argument, matches)?;
+        }
+        let Some(long) = argument.get_long().filter(|_| takes_path(argument)) else {
+            continue;
+        };
         for value in matches.try_get_raw(id).ok().flatten().into_iter().flatten() {
+            let refused = elsewhere::refused_typed(&format!("--{long}"), value);
+            if let Some(told) = refused.filter(|_| elsewhere::takes_directory(argument)) {
+                return Err(told);
+            }
             let value = value.to_string_lossy();
             if begins_with_tilde(&value) {
                 return Err(format!(
                     "--{long}={value}: no shell has replaced the ~: write --{long} {value}, with a blank, or the whole path"
                 ));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses patterns that were typed with a `~` at their beginning.
+fn ensure_no_home(argument: &Arg, matches: &ArgMatches) -> Result<(), String> {
+    let id = argument.get_id().as_str();
+    for value in matches.try_get_raw(id).ok().flatten().into_iter().flatten() {
+        if let Some(told) = refused_pattern(value) {
+            let option = argument.get_long().map(|long| format!("--{long}="));
+            let (option, shown) = (option.unwrap_or_default(), value.to_string_lossy());
+            return Err(format!("{option}{shown}: {told}"));
         }
     }
     Ok(())

@@ -132,6 +132,8 @@ impl Night {
             checkpoint_bytes: 1 << 30,
             leave_checkpoints: false,
             skip_if_unchanged: false,
+            new_store: false,
+            places: None,
             dry_run: false,
             reasons: false,
             staging_bytes: Some(0),

@@ -1,7 +1,7 @@
 //! The only place that starts programs: `pileus` itself, shells, Python and all others.
 //!
 //! Every program starts the same way whoever runs the tests: in the directory of the test, with no standard input, no environment
-//! but `PATH`, `HOME`, `TMPDIR`, a locale and `PROJECT`, the directory of this project, a umask of 022, and no signal ignored.
+//! but `PATH`, `HOME`, `TMPDIR`, `XDG_STATE_HOME`, a locale and `PROJECT`, the directory of this project, a umask of 022, and no signal ignored.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -67,6 +67,8 @@ impl Place {
             .env("PATH", search_path())
             .env("HOME", self.path())
             .env("TMPDIR", self.temporary())
+            // What pileus remembers of the machine.
+            .env("XDG_STATE_HOME", self.path().with_file_name("state"))
             // Everywhere the same, and there on any machine; names are UTF-8 in it.
             .env("LC_ALL", "C.UTF-8")
             .env("PROJECT", project(""))

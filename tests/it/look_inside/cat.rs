@@ -29,7 +29,7 @@ fn cat_prints_exactly_the_contents() {
     for (path, code, part) in [
         ("tree/nope", 1, "tree/nope: is not in snapshot first-"),
         ("tree", 1, "tree: is no regular file"),
-        ("tree", 1, "but a directory: pileus ls shows"),
+        ("tree", 1, "but a directory: pileus ls --dest="),
         ("tree/link", 1, "tree/link: is no regular file"),
         ("tree/link", 1, "but a symbolic link to "),
         ("tree/big/below", 1, "tree/big/below: is not in snapshot"),

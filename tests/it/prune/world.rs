@@ -175,6 +175,8 @@ impl World {
             selection: Selection::default(),
             skip_if_unchanged: false,
             patience: Patience::None,
+            new_store: false,
+            places: None,
             dry_run: false,
             reasons: false,
             scheme: self.machine.schemes[usize::from(other_scheme)].to_owned(),
