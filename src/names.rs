@@ -56,6 +56,11 @@ impl Names {
         Ok(())
     }
 
+    /// Returns the number of names.
+    pub(crate) fn len(&self) -> usize {
+        self.starts.len()
+    }
+
     /// Tells whether a name is there.
     pub(crate) fn has(&self, name: &[u8]) -> bool {
         let found = self

@@ -10,14 +10,17 @@
 //! if it is written in several steps, before it is made at all if it has one part.
 //! Whatever cannot be restored is a problem of its own entry; everything else is.
 
+mod abilities;
 pub(crate) mod attributes;
 mod blocked;
 mod collision;
 mod contents;
 mod delete;
 mod finishing;
+mod folding;
 mod found;
 mod layout;
+mod linking;
 mod planner;
 mod rest;
 mod sequential;
@@ -25,9 +28,10 @@ mod spool;
 pub(crate) mod target;
 mod tasks;
 mod trial;
+mod unfinished;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -57,14 +61,16 @@ pub use attributes::OwnerPolicy;
 pub use collision::Overwrite;
 
 use attributes::{AttributePolicy, Attributes};
-use contents::{LEFT_OUT, Opened};
+use contents::{LEFT_OUT, Opened, name_taken};
 use delete::Deleter;
 use found::check_found;
 use planner::{Plan, Planner};
-use rest::Rest;
+use rest::{Failed, Rest};
+use spool::Place;
 use target::{DirCursor, Target};
 use tasks::Task;
-use worker::{Batch, Unfinished, Worker};
+use unfinished::Unfinished;
+use worker::{Batch, Worker};
 
 /// What a restore does.
 #[derive(Clone, Debug)]
@@ -208,13 +214,14 @@ fn restore_into(
         sequential::restore(&restorer, &plan.spool, place, &mut objects)?;
     }
     if !restorer.rest.is_stopped() {
-        restorer.make_links(&plan)?;
+        restorer.make_links(&plan, &mut objects)?;
     }
     restorer.finish_directories(&plan)?;
     if let Some(reason) = restorer.rest.told() {
         restorer.problem(options.target.as_os_str().as_encoded_bytes(), reason);
     }
     restorer.note_skipped();
+    restorer.attributes.file_systems().tell(monitor);
     Ok(RestoreReport {
         snapshot: options.snapshot.clone(),
         entries: restorer.entries.load(Ordering::Relaxed),
@@ -240,6 +247,8 @@ pub(crate) struct Restorer<'t> {
     expected: Option<Totals>,
     /// Inodes of restored entries that may have further links.
     linked_inodes: Mutex<HashMap<EntryPath, (u64, u64)>>,
+    /// Files whose names the target refused.
+    unnamed: Mutex<HashSet<Place>>,
     rest: Rest<'t>,
 }
 
@@ -267,12 +276,31 @@ impl<'t> Restorer<'t> {
             moved_bytes: AtomicU64::new(0),
             expected,
             linked_inodes: Mutex::default(),
+            unnamed: Mutex::default(),
             rest,
         }
     }
 
     fn problem(&self, subject: &[u8], reason: impl std::fmt::Display) {
         self.monitor.problem(subject, reason);
+    }
+
+    /// Reports an entry that could not be made; those that did not fit are counted, after the first.
+    fn fail(&self, path: &EntryPath, failed: &Failed) {
+        let Failed { reason, no_room } = failed;
+        if !no_room {
+            self.problem(path.as_bytes(), reason);
+        } else if self.rest.leave_out() {
+            self.problem(path.as_bytes(), format_args!("{reason}; {LEFT_OUT}"));
+        }
+    }
+
+    /// Remembers that a file could not be given its name, as opposed to its contents.
+    fn cannot_have_name(&self, place: Place) {
+        let unnamed = self.unnamed.lock();
+        unnamed
+            .expect("nobody panics while it is held")
+            .insert(place);
     }
 
     /// Counts an entry that is back in its place.
@@ -361,10 +389,11 @@ impl<'t> Restorer<'t> {
                 }
                 self.restored(&entry.path, opened.work.size);
             }
-            Err(error) => self.problem(
-                entry.path.as_bytes(),
-                format_args!("cannot be given its name: {error}"),
-            ),
+            Err(error) => {
+                self.cannot_have_name(opened.place());
+                let reason = format!("cannot be given its name: {}", name_taken(&error));
+                self.fail(&entry.path, &Failed::new(&error, reason));
+            }
         }
     }
 

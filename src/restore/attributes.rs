@@ -11,6 +11,7 @@
 //! opened, and a name that is swapped in between does not send one file's attributes to another. Whatever is reached has to be
 //! of the entry's type. Numbers of users and groups inside access control lists are never translated by name.
 
+mod acl;
 mod names;
 mod subject;
 
@@ -23,6 +24,7 @@ use nix::sys::stat::{FileStat, SFlag};
 
 use self::names::NameCache;
 use self::subject::Subject;
+use super::abilities::{Abilities, FileSystems, Granule, Lost};
 use super::target;
 use crate::format::entry::{Entry, EntryKind, FileTime};
 use crate::format::escape;
@@ -62,6 +64,7 @@ pub(crate) struct Attributes {
     users: NameCache,
     groups: NameCache,
     skipped_xattrs: AtomicU64,
+    file_systems: FileSystems,
 }
 
 impl Attributes {
@@ -71,7 +74,18 @@ impl Attributes {
             users: NameCache::of_users(),
             groups: NameCache::of_groups(),
             skipped_xattrs: AtomicU64::new(0),
+            file_systems: FileSystems::default(),
         }
+    }
+
+    /// Returns how exactly the file system of a file in `parent` keeps times.
+    pub(crate) fn granule(&self, parent: BorrowedFd<'_>, there: &FileStat) -> Granule {
+        self.file_systems.abilities(parent, there.st_dev).granule
+    }
+
+    /// Returns where what is not kept is counted.
+    pub(crate) fn file_systems(&self) -> &FileSystems {
+        &self.file_systems
     }
 
     /// Sets everything that can be set and returns a sentence for each thing that could not, none if all is well.
@@ -86,9 +100,10 @@ impl Attributes {
     ) -> Vec<String> {
         let mut problems = Vec::new();
         let outcome = match file {
-            Some(fd) => self.apply_to(&Subject::open(fd), entry, &mut problems),
-            None => target::pin(parent, name)
-                .and_then(|fd| self.apply_to(&Subject::pinned(fd.as_fd()), entry, &mut problems)),
+            Some(fd) => self.apply_to(parent, &Subject::open(fd), entry, &mut problems),
+            None => target::pin(parent, name).and_then(|fd| {
+                self.apply_to(parent, &Subject::pinned(fd.as_fd()), entry, &mut problems)
+            }),
         };
         if let Err(e) = outcome {
             problems.push(format!("cannot reach it to set its attributes: {e}"));
@@ -103,6 +118,7 @@ impl Attributes {
 
     fn apply_to(
         &self,
+        parent: BorrowedFd<'_>,
         subject: &Subject<'_>,
         entry: &Entry,
         problems: &mut Vec<String>,
@@ -114,18 +130,26 @@ impl Attributes {
             );
             return Ok(());
         }
-        let allowed = self.set_owner(subject, found, entry, problems)?;
-        let mode = entry.mode & allowed;
-        if self.policy.xattrs {
-            self.set_xattrs(subject, entry, allowed & SET_USER_ID != 0, problems);
-        }
+        let abilities = self.file_systems.abilities(parent, found.st_dev);
+        let (found_mode, accessed) = (found.st_mode, accessed(&found));
+        let allowed = self.set_owner(subject, found, entry, abilities, problems)?;
+        let has_list = self.policy.xattrs
+            && self.set_xattrs(subject, entry, allowed & SET_USER_ID != 0, problems);
+        let mode = allowed & acl::mode(entry, has_list);
         // Linux has no mode of symbolic links.
-        if !matches!(entry.kind, EntryKind::Symlink { .. })
-            && let Err(e) = subject.set_mode(mode)
-        {
+        if matches!(entry.kind, EntryKind::Symlink { .. }) {
+        } else if !abilities.modes {
+            if found_mode & 0o777 != mode & 0o777 {
+                self.file_systems.lose(Lost::Mode);
+            }
+        } else if let Err(e) = subject.set_mode(mode) {
             problems.push(format!("cannot set mode {mode:04o}: {e}"));
         }
-        set_mtime(subject, entry.mtime, problems)
+        if abilities.granule.kept(entry.mtime) != entry.mtime {
+            self.file_systems.lose(Lost::Fraction);
+        }
+        let accessed = (!abilities.mtime_alone).then_some(accessed);
+        set_mtime(subject, entry.mtime, accessed, problems)
     }
 
     /// Sets the owner as far as the policy wants and allows it, and returns the mode bits that may be set now.
@@ -134,6 +158,7 @@ impl Attributes {
         subject: &Subject<'_>,
         mut found: FileStat,
         entry: &Entry,
+        abilities: Abilities,
         problems: &mut Vec<String>,
     ) -> io::Result<u32> {
         let (user, group) = match self.policy.owner {
@@ -145,7 +170,9 @@ impl Attributes {
             ),
         };
         if self.policy.privileged && (found.st_uid, found.st_gid) != (user, group) {
-            if let Err(e) = subject.set_owner(user, group) {
+            if !abilities.owners {
+                self.file_systems.lose(Lost::Owner);
+            } else if let Err(e) = subject.set_owner(user, group) {
                 problems.push(format!("cannot set owner {user}:{group}: {e}"));
             } else {
                 found = subject.stat()?;
@@ -168,47 +195,87 @@ impl Attributes {
         Ok(allowed)
     }
 
-    /// Capabilities are rights like the set-id bits, so they too are for the stored owner (`owned`) alone.
+    /// Returns whether the access control list is set. Capabilities are rights like the set-id bits, so they too are for the stored
+    /// owner (`owned`) alone.
     fn set_xattrs(
         &self,
         subject: &Subject<'_>,
         entry: &Entry,
         owned: bool,
         problems: &mut Vec<String>,
-    ) {
-        remove_foreign_acls(subject, entry, problems);
+    ) -> bool {
+        let (mut has_list, mut lost) = (false, false);
+        self.remove_foreign(subject, entry, problems);
         for (name, value) in &entry.xattrs {
-            let needs_root = !name.starts_with(b"user.") && !name.starts_with(ACL_PREFIX);
-            if needs_root && !self.policy.privileged || name == CAPABILITY && !owned {
+            let is_plain = name.starts_with(b"user.") || name.starts_with(ACL_PREFIX);
+            if !is_plain && !self.policy.privileged || name == CAPABILITY && !owned {
                 self.skipped_xattrs.fetch_add(1, Ordering::Relaxed);
-            } else if let Err(e) = subject.set_xattr(name, value) {
-                let shown = escape(name);
-                problems.push(format!("cannot set extended attribute \"{shown}\": {e}"));
+                continue;
+            }
+            match subject.set_xattr(name, value) {
+                Ok(()) => has_list |= name == acl::ACCESS,
+                Err(e) if is_plain && e.kind() == io::ErrorKind::Unsupported => lost = true,
+                Err(e) => {
+                    let shown = escape(name);
+                    problems.push(format!("cannot set extended attribute \"{shown}\": {e}"));
+                }
+            }
+        }
+        if lost {
+            self.file_systems.lose(Lost::Xattr);
+        }
+        has_list
+    }
+
+    /// Removes attributes that the stored file did not have: those of a directory that was there, and access control lists, which the
+    /// kernel copies from the default list of the directory above: they would let in others. What a system labels files with stays.
+    fn remove_foreign(&self, subject: &Subject<'_>, entry: &Entry, problems: &mut Vec<String>) {
+        // Where attributes cannot be listed there are none either.
+        let Ok(present) = subject.xattr_names() else {
+            return;
+        };
+        let is_foreign = |name: &[u8]| {
+            let is_root_only = name.starts_with(b"trusted.") || name == CAPABILITY;
+            name.starts_with(ACL_PREFIX)
+                || name.starts_with(b"user.")
+                || self.policy.privileged && is_root_only
+        };
+        for name in present.map(OsStringExt::into_vec) {
+            if is_foreign(&name)
+                && !entry.xattrs.iter().any(|(stored, _)| *stored == name)
+                && let Err(e) = subject.remove_xattr(&name)
+            {
+                let shown = escape(&name);
+                problems.push(format!("cannot remove extended attribute \"{shown}\": {e}"));
             }
         }
     }
 }
 
-/// Removes access control lists that the stored file did not have, such as the kernel copies from the default list of the
-/// directory above: they would let in others.
-fn remove_foreign_acls(subject: &Subject<'_>, entry: &Entry, problems: &mut Vec<String>) {
-    // Where attributes cannot be listed there are no lists either.
-    let Ok(present) = subject.xattr_names() else {
-        return;
-    };
-    for name in present.map(OsStringExt::into_vec) {
-        if name.starts_with(ACL_PREFIX)
-            && !entry.xattrs.iter().any(|(stored, _)| *stored == name)
-            && let Err(e) = subject.remove_xattr(&name)
-        {
-            let shown = escape(&name);
-            problems.push(format!("cannot remove extended attribute \"{shown}\": {e}"));
-        }
+/// Sets the mode of a directory, without following a link.
+pub(super) fn set_mode(parent: BorrowedFd<'_>, name: &[u8], mode: u32) -> io::Result<()> {
+    let pinned = target::pin(parent, name)?;
+    let subject = Subject::pinned(pinned.as_fd());
+    if target::file_type(&subject.stat()?) != SFlag::S_IFDIR {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    subject.set_mode(mode)
+}
+
+fn accessed(found: &FileStat) -> FileTime {
+    FileTime {
+        seconds: found.st_atime,
+        nanoseconds: u32::try_from(found.st_atime_nsec).unwrap_or(0),
     }
 }
 
-fn set_mtime(subject: &Subject<'_>, mtime: FileTime, problems: &mut Vec<String>) -> io::Result<()> {
-    if let Err(e) = subject.set_mtime(mtime) {
+fn set_mtime(
+    subject: &Subject<'_>,
+    mtime: FileTime,
+    accessed: Option<FileTime>,
+    problems: &mut Vec<String>,
+) -> io::Result<()> {
+    if let Err(e) = subject.set_mtime(mtime, accessed) {
         problems.push(format!("cannot set modification time: {e}"));
     } else if i32::try_from(mtime.seconds).is_err() || mtime.seconds < 0 {
         // The kernel silently takes the nearest time that the file system can hold; 1970 to 2038 is safe on all but FAT.

@@ -16,7 +16,8 @@ pub(super) struct Blocked {
 
 struct At {
     path: EntryPath,
-    reason: String,
+    /// None if it is for want of room, which is reported for all.
+    reason: Option<String>,
     below: u64,
 }
 
@@ -25,9 +26,23 @@ impl Blocked {
     pub(super) fn begin(&mut self, path: &EntryPath, reason: impl Display) {
         self.at = Some(At {
             path: path.clone(),
-            reason: reason.to_string(),
+            reason: Some(reason.to_string()),
             below: 0,
         });
+    }
+
+    /// Takes a directory that there is no room for.
+    pub(super) fn begin_for_room(&mut self, path: &EntryPath) {
+        self.at = Some(At {
+            path: path.clone(),
+            reason: None,
+            below: 0,
+        });
+    }
+
+    /// Tells whether what is left out at present is left out for want of room.
+    pub(super) fn is_for_room(&self) -> bool {
+        self.at.as_ref().is_some_and(|at| at.reason.is_none())
     }
 
     /// Tells whether an entry is below the directory, and counts it; if it is not, the directory is told of.
@@ -48,7 +63,7 @@ impl Blocked {
     pub(super) fn tell(&mut self, monitor: &Counter<'_>) {
         let Some(At {
             path,
-            reason,
+            reason: Some(reason),
             below,
         }) = self.at.take()
         else {

@@ -3,9 +3,10 @@
 use nix::sys::stat::{FileStat, SFlag};
 
 use super::RestoreOptions;
+use super::abilities::{Granule, modified};
 use super::target::file_type;
 use crate::chosen::Relation;
-use crate::format::entry::{Entry, EntryKind, FileTime};
+use crate::format::entry::{Entry, EntryKind};
 use crate::format::path::EntryPath;
 use crate::monitor::Counter;
 use crate::wording::count;
@@ -41,8 +42,10 @@ pub(crate) enum Decision {
     Create,
     /// Remove what is there, then make it.
     Replace,
-    /// What is there may stay, and nobody needs to be told.
+    /// What is there looks the same and may stay, and nobody needs to be told.
     Leave,
+    /// What is there is newer and may stay.
+    LeaveNewer,
     /// It cannot be restored, and what is there looks the same.
     RefuseSame,
     /// It cannot be restored.
@@ -54,6 +57,7 @@ pub(crate) fn decide(
     options: &RestoreOptions,
     there: Option<&FileStat>,
     entry: &Entry,
+    granule: Granule,
 ) -> Decision {
     let Some(there) = there else {
         return Decision::Create;
@@ -61,17 +65,33 @@ pub(crate) fn decide(
     if file_type(there) == SFlag::S_IFDIR {
         return Decision::Refuse(directory_in_place(options, entry));
     }
+    let is_same = looks_the_same(there, entry, granule);
     let replace = match options.overwrite {
-        Overwrite::Never if looks_the_same(there, entry) => return Decision::RefuseSame,
+        Overwrite::Never if is_same => return Decision::RefuseSame,
         Overwrite::Never => return Decision::Refuse(EXISTS),
         Overwrite::Always => true,
-        Overwrite::IfChanged => differs(there, entry),
-        Overwrite::IfNewer => modified(there) < entry.mtime,
+        // Links and special files are cheap to make, and a link's text is more than its length.
+        Overwrite::IfChanged => file_type(there) != SFlag::S_IFREG || !is_same,
+        Overwrite::IfNewer => modified(there) < granule.kept(entry.mtime),
     };
     if replace {
         Decision::Replace
-    } else {
+    } else if is_same {
         Decision::Leave
+    } else {
+        Decision::LeaveNewer
+    }
+}
+
+/// Returns how exactly times are to be compared: only where one time may be the other, cut down, is it worth to ask what the target
+/// keeps.
+pub(crate) fn granule(there: &FileStat, entry: &Entry, keeps: impl FnOnce() -> Granule) -> Granule {
+    let there = modified(there);
+    if there != entry.mtime && Granule::COARSEST.kept(entry.mtime) == Granule::COARSEST.kept(there)
+    {
+        keeps()
+    } else {
+        Granule::EXACT
     }
 }
 
@@ -162,7 +182,7 @@ pub(crate) fn no_directory(overwrite: Overwrite) -> &'static str {
 
 /// Tells whether what is there has the type (devices are not asked for their number, and never look the same),
 /// size and modification time of an entry.
-fn looks_the_same(there: &FileStat, entry: &Entry) -> bool {
+fn looks_the_same(there: &FileStat, entry: &Entry, granule: Granule) -> bool {
     let size = |bytes: u64| u64::try_from(there.st_size) == Ok(bytes);
     let is_alike = match (&entry.kind, file_type(there)) {
         (EntryKind::File(contents), SFlag::S_IFREG) => size(contents.size),
@@ -170,17 +190,5 @@ fn looks_the_same(there: &FileStat, entry: &Entry) -> bool {
         (EntryKind::Fifo, SFlag::S_IFIFO) | (EntryKind::Socket, SFlag::S_IFSOCK) => true,
         _ => false,
     };
-    is_alike && modified(there) == entry.mtime
-}
-
-/// Tells whether `if-changed` replaces what is there. Links and special files are cheap to make, and a link's text is more than its length.
-fn differs(there: &FileStat, entry: &Entry) -> bool {
-    file_type(there) != SFlag::S_IFREG || !looks_the_same(there, entry)
-}
-
-fn modified(there: &FileStat) -> FileTime {
-    FileTime {
-        seconds: there.st_mtime,
-        nanoseconds: u32::try_from(there.st_mtime_nsec).unwrap_or(0),
-    }
+    is_alike && modified(there) == granule.kept(entry.mtime)
 }

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::Restorer;
-use super::rest::Rest;
+use super::rest::{Failed, Rest};
 use super::spool::{Place, Work};
 use super::target::{self, DirCursor};
 use crate::format::checksum::{Checksum, Hasher};
@@ -23,6 +23,9 @@ const HOLE_BYTES: usize = 32 << 10;
 /// What is left of a file that could not be restored whole stays under its name with this ending.
 pub(crate) const DAMAGED_SUFFIX: &str = ".damaged";
 
+/// Most bytes of a name.
+const NAME_MAX: usize = 255;
+
 /// An open file of the target, made by this restore.
 ///
 /// A file that is written in several steps, or that replaces another one, has a temporary name until it is complete and checked:
@@ -31,6 +34,7 @@ pub(crate) struct Opened {
     pub(crate) file: File,
     pub(crate) path: EntryPath,
     pub(crate) work: Work,
+    place: Place,
     temporary: Option<Vec<u8>>,
 }
 
@@ -42,17 +46,16 @@ impl Opened {
         place: Place,
         path: &EntryPath,
         work: Work,
-    ) -> Result<Self, String> {
-        let opened = Self::create_empty(cursor, place, path, work)?;
+    ) -> Result<Self, Failed> {
+        let opened = Self::create_empty(restorer, cursor, place, path, work)?;
         if let Err(error) = opened.set_length(restorer.options.sparse) {
             let left = match opened.remove(cursor) {
                 Ok(()) => String::new(),
                 Err(error) => format!(", {}", not_removed(&error)),
             };
-            return Err(format!(
-                "cannot be given its length of {} bytes: {error}{left}",
-                work.size
-            ));
+            let size = work.size;
+            let reason = format!("cannot be given its length of {size} bytes: {error}{left}");
+            return Err(Failed::new(&error, reason));
         }
         Ok(opened)
     }
@@ -65,30 +68,37 @@ impl Opened {
         path: &EntryPath,
         work: Work,
         bytes: &[u8],
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Failed> {
         if bytes.len() as u64 == work.size && bytes.len() < 2 * HOLE_BYTES {
-            Self::create_empty(cursor, place, path, work)
+            Self::create_empty(restorer, cursor, place, path, work)
         } else {
             Self::create(restorer, cursor, place, path, work)
         }
     }
 
     fn create_empty(
+        restorer: &Restorer<'_>,
         cursor: &mut DirCursor<'_>,
         place: Place,
         path: &EntryPath,
         work: Work,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Failed> {
         let temporary = temporary_name(place, work);
         let (parent, name) = path.split();
         let name = temporary.as_deref().unwrap_or(name);
         let made = cursor
             .enter(parent)
             .and_then(|parent| target::create_file(parent, name));
+        let file = made.map_err(|error| {
+            restorer.cannot_have_name(place);
+            let reason = format!("cannot be made: {}", name_taken(&error));
+            Failed::new(&error, reason)
+        })?;
         Ok(Self {
-            file: made.map_err(|error| format!("cannot be made: {error}"))?,
+            file,
             path: path.clone(),
             work,
+            place,
             temporary,
         })
     }
@@ -112,6 +122,7 @@ impl Opened {
             file,
             path: path.clone(),
             work,
+            place,
             temporary,
         };
         if opened
@@ -133,11 +144,17 @@ impl Opened {
         let placed = cursor
             .enter(parent)
             .and_then(|parent| target::rename(parent, temporary, name, self.work.replace));
-        if placed.is_err() {
-            // The problem that led here is told; a temporary file that cannot even be removed adds nothing to it.
-            drop(self.remove(cursor));
-        }
-        placed
+        placed.map_err(|error| target::clear_away(error, temporary, self.remove(cursor)))
+    }
+
+    /// Frees the room that the file takes, and keeps it: somebody else may still be about to write to it.
+    pub(crate) fn empty(&self) {
+        drop(self.file.set_len(0));
+    }
+
+    /// Returns the place of its entry in the spool.
+    pub(crate) fn place(&self) -> Place {
+        self.place
     }
 
     /// Returns the device and inode number.
@@ -206,7 +223,7 @@ impl Opened {
     /// Takes a file that is not what it should be out of its place; returns what became of it.
     pub(crate) fn set_aside(&self, cursor: &mut DirCursor<'_>) -> String {
         let (parent, name) = self.path.split();
-        let aside = [name, DAMAGED_SUFFIX.as_bytes()].concat();
+        let aside = name_aside(name);
         let from = self.temporary.as_deref().unwrap_or(name);
         let renamed = cursor
             .enter(parent)
@@ -266,6 +283,25 @@ fn temporary_name(place: Place, work: Work) -> Option<Vec<u8>> {
         .then(|| format!(".pileus-{}-{place:x}.part", std::process::id()).into_bytes())
 }
 
+/// Returns the name of what is left of a file, which is as long as a name may be.
+fn name_aside(name: &[u8]) -> Vec<u8> {
+    let mut kept = name.len().min(NAME_MAX - DAMAGED_SUFFIX.len());
+    // Not in the middle of a letter.
+    while kept < name.len() && name[kept] & 0xc0 == 0x80 && kept > NAME_MAX / 2 {
+        kept -= 1;
+    }
+    [&name[..kept], DAMAGED_SUFFIX.as_bytes()].concat()
+}
+
+/// Says why a name cannot be had, if that is because it is taken.
+pub(crate) fn name_taken(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        "its name is taken meanwhile, or the target takes that of another path for it".to_owned()
+    } else {
+        error.to_string()
+    }
+}
+
 /// What became of a file of which nothing is left.
 pub(crate) const LEFT_OUT: &str = "it is left out";
 
@@ -287,4 +323,19 @@ pub(crate) fn compare(wanted: &Checksum, found: &Checksum) -> Result<(), String>
 
 fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().fold(0, |or, &b| or | b) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_file_has_a_name_that_is_not_too_long() {
+        assert_eq!(name_aside(b"name"), b"name.damaged");
+        let long = name_aside(&[b'n'; 255]);
+        assert_eq!((long.len(), &long[247..]), (255, &b".damaged"[..]));
+        let letters = "\u{e4}".repeat(127);
+        let aside = String::from_utf8(name_aside(letters.as_bytes())).expect("whole letters");
+        assert!(aside.len() <= 255 && aside.ends_with("\u{e4}.damaged"));
+    }
 }

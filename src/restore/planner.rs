@@ -3,24 +3,30 @@
 //! Entries come in path order. Directories, links and special files are made at once; files with contents are put in the spool and
 //! their references among the tasks. What has to wait for everything else (hard links, the attributes of directories) is noted.
 
+mod directories;
 mod files;
+mod links;
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
+use std::io;
 use std::path::Path;
 
 use anyhow::Result;
-use nix::sys::stat::{FileStat, SFlag};
 
+use self::links::First;
+pub(super) use self::links::{LinkKey, link_key};
 use super::Restorer;
+use super::abilities::Granule;
 use super::blocked::Blocked;
-use super::collision::{self, Decision, Kept, decide, gives_way, no_directory};
+use super::collision::{self, Decision, Kept, decide};
+use super::contents::name_taken;
+use super::folding::{Claims, TAKEN};
 use super::layout::Placed;
+use super::rest::Failed;
 use super::spool::{Place, Spool, SpoolWriter, Work};
 use super::target::{self, DirCursor, Made};
 use super::tasks::Task;
 use crate::chosen::{Relation, Wanted};
-use crate::format::checksum::Checksum;
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::object_ref::{SegmentId, Slice};
 use crate::format::path::EntryPath;
@@ -38,8 +44,21 @@ pub(crate) struct Plan {
     pub(crate) sequential: Vec<Place>,
     /// Entries to be linked, with the entry that they are links of.
     pub(crate) links: Vec<(Place, Place)>,
+    /// Files that were restored before another name of theirs was found to be there, unchanged: with that name.
+    pub(crate) rejoined: HashMap<Place, Place>,
     /// Directories that get their attributes last, in path order.
     pub(crate) directories: Vec<Place>,
+    /// Directories that keep their modes, and which, though they are open to their owner for the time.
+    pub(crate) opened_up: Vec<(EntryPath, u32)>,
+}
+
+/// A directory that was met.
+struct Above {
+    path: EntryPath,
+    /// Whether this restore made it.
+    made: Made,
+    /// Whether another directory of the snapshot is the same in the target: then what is found in it may be the other one's.
+    is_shared: bool,
 }
 
 /// Makes the plan, and everything that needs no segment.
@@ -48,30 +67,21 @@ pub(crate) struct Planner<'r, 't> {
     cursor: DirCursor<'t>,
     /// Directories above the PATHs that were met, but nothing that was chosen below them yet.
     leading: Vec<Entry>,
-    /// The directories above the current entry, and whether this restore made them.
-    above: Vec<(EntryPath, Made)>,
+    /// The directories above the current entry.
+    above: Vec<Above>,
+    claims: Claims,
     blocked: Blocked,
     spool: SpoolWriter,
     tasks: Sorter<Task>,
     numbers: HashMap<SegmentId, u32>,
     segments: Vec<SegmentId>,
     sequential: Vec<Place>,
-    linked: HashMap<LinkKey, Place>,
+    linked: HashMap<LinkKey, First>,
     links: Vec<(Place, Place)>,
+    rejoined: HashMap<Place, Place>,
     directories: Vec<Place>,
+    opened_up: Vec<(EntryPath, u32)>,
     kept: Kept,
-}
-
-/// Entries with equal keys are hard links of one another. The inode alone is not enough: device numbers change between runs, and
-/// entries that were recorded on different days may then collide.
-#[derive(PartialEq, Eq, Hash)]
-pub(super) struct LinkKey {
-    inode: Vec<u8>,
-    letter: char,
-    size: u64,
-    checksum: Option<Checksum>,
-    /// The target of a symbolic link, or the number of a device.
-    other: Vec<u8>,
 }
 
 impl<'r, 't> Planner<'r, 't> {
@@ -81,6 +91,7 @@ impl<'r, 't> Planner<'r, 't> {
             cursor: DirCursor::new(restorer.target),
             leading: Vec::new(),
             above: Vec::new(),
+            claims: Claims::default(),
             blocked: Blocked::default(),
             spool: SpoolWriter::create(directory)?,
             tasks: Sorter::new(directory),
@@ -89,7 +100,9 @@ impl<'r, 't> Planner<'r, 't> {
             sequential: Vec::new(),
             linked: HashMap::new(),
             links: Vec::new(),
+            rejoined: HashMap::new(),
             directories: Vec::new(),
+            opened_up: Vec::new(),
             kept: Kept::default(),
         })
     }
@@ -147,7 +160,9 @@ impl<'r, 't> Planner<'r, 't> {
             segments: self.segments,
             sequential: self.sequential,
             links: self.links,
+            rejoined: self.rejoined,
             directories: self.directories,
+            opened_up: self.opened_up,
         })
     }
 
@@ -161,47 +176,6 @@ impl<'r, 't> Planner<'r, 't> {
         Ok(())
     }
 
-    fn add_directory(&mut self, entry: &Entry, relation: Relation) -> Result<()> {
-        if self.blocked.leaves_out(&entry.path, self.restorer.monitor) {
-            return Ok(());
-        }
-        let overwrite = self.restorer.options.overwrite;
-        let (parent, name) = entry.path.split();
-        let made = self.ensure_parent(parent).and_then(|()| {
-            let parent = self.cursor.enter(parent)?;
-            let is_in_the_way = |there: &FileStat| {
-                target::file_type(there) != SFlag::S_IFDIR && gives_way(overwrite, there, entry)
-            };
-            if target::stat(parent, name)?
-                .as_ref()
-                .is_some_and(is_in_the_way)
-            {
-                target::remove(parent, name)?;
-            }
-            target::make_directory(parent, name)
-        });
-        let made = match made {
-            Ok(made) => made,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                self.blocked.begin(&entry.path, no_directory(overwrite));
-                return Ok(());
-            }
-            Err(error) => {
-                self.blocked.begin(&entry.path, error);
-                return Ok(());
-            }
-        };
-        // It may have been made before its entry came, for what is below it.
-        let made = self.made_above(entry.path.as_bytes()).unwrap_or(made);
-        self.remember_above(&entry.path, made);
-        if made == Made::Created || !collision::keeps_attributes(overwrite, relation) {
-            self.finish_later(entry)?;
-        } else if relation == Relation::Within {
-            self.kept.directories += 1;
-        }
-        Ok(())
-    }
-
     /// Notes a directory that gets its attributes last.
     fn finish_later(&mut self, entry: &Entry) -> Result<()> {
         let place = self.spool.add(entry, Work::none(false))?;
@@ -209,21 +183,26 @@ impl<'r, 't> Planner<'r, 't> {
         Ok(())
     }
 
-    /// Remembers whether a directory above the entries that follow was made by this restore.
-    fn remember_above(&mut self, directory: &EntryPath, made: Made) {
+    /// Remembers a directory above the entries that follow.
+    fn remember_above(&mut self, directory: &EntryPath, made: Made, is_shared: bool) {
         self.above
-            .retain(|(path, _)| directory.is_within(path) && path != directory);
-        self.above.push((directory.clone(), made));
+            .retain(|above| directory.is_within(&above.path) && above.path != *directory);
+        self.above.push(Above {
+            path: directory.clone(),
+            made,
+            is_shared,
+        });
     }
 
     fn add_other(&mut self, mut entry: Entry, objects: &mut ObjectCache<'_>) -> Result<()> {
-        if self.blocked.leaves_out(&entry.path, self.restorer.monitor) {
+        if self.is_left_out(&entry) {
             return Ok(());
         }
         let replace = match self.decide(&entry) {
             Ok(Decision::Create) => false,
             Ok(Decision::Replace) => true,
             Ok(Decision::Leave) => return self.leave(&entry),
+            Ok(Decision::LeaveNewer) => return Ok(()),
             Ok(Decision::RefuseSame) => {
                 self.kept.add_same(&entry.path, self.restorer.monitor);
                 return Ok(());
@@ -237,12 +216,13 @@ impl<'r, 't> Planner<'r, 't> {
                 return Ok(());
             }
         };
-        if let Some(first) = link_key(&entry).and_then(|key| self.linked.get(&key).copied()) {
-            let place = self.spool.add(&entry, Work::none(replace))?;
+        let key = link_key(&entry);
+        if let Some(first) = key.as_ref().and_then(|key| self.linked.get(key)) {
+            let first = first.place;
+            let place = self.spool.add(&entry, Work::of_link(&entry, replace))?;
             self.links.push((place, first));
             return Ok(());
         }
-        let key = link_key(&entry);
         let place = match &entry.kind {
             EntryKind::File(_) => match self.add_contents(&mut entry, objects, replace)? {
                 Ok(place) => Some(place),
@@ -255,7 +235,13 @@ impl<'r, 't> Planner<'r, 't> {
             _ => self.add_special(&entry, replace)?,
         };
         if let (Some(key), Some(place)) = (key, place) {
-            self.linked.insert(key, place);
+            self.linked.insert(
+                key,
+                First {
+                    place,
+                    is_kept: false,
+                },
+            );
         }
         Ok(())
     }
@@ -270,72 +256,59 @@ impl<'r, 't> Planner<'r, 't> {
             Ok(parent)
         });
         match made {
-            Ok(parent) => {
-                self.restorer.give_attributes(parent, name, None, entry);
-                self.restorer.remember_link(parent, entry);
+            Ok(opened) => {
+                self.restorer.give_attributes(opened, name, None, entry);
+                self.restorer.remember_link(opened, entry);
                 self.restorer.restored(&entry.path, 0);
+                if !replace && !self.is_all_made(parent) {
+                    let opened = self.cursor.enter(parent)?;
+                    // It could be made, so it is nobody else's.
+                    drop(self.claims.is_taken(parent, opened, name));
+                }
                 Ok(Some(self.spool.add(entry, Work::none(replace))?))
             }
             Err(error) => {
-                self.restorer.problem(
-                    entry.path.as_bytes(),
-                    format_args!("cannot be made: {error}"),
-                );
+                let reason = format!("cannot be made: {}", name_taken(&error));
+                self.restorer
+                    .fail(&entry.path, &Failed::new(&error, reason));
                 Ok(None)
             }
         }
     }
 
-    /// Lets an existing file stand for its entry, also for hard links of it.
-    fn leave(&mut self, entry: &Entry) -> Result<()> {
-        if let Some(key) = link_key(entry)
-            && let Ok(parent) = self.cursor.enter(entry.path.split().0)
-        {
-            self.restorer.remember_link(parent, entry);
-            let place = self.spool.add(entry, Work::none(false))?;
-            self.linked.entry(key).or_insert(place);
-        }
-        Ok(())
-    }
-
-    fn decide(&mut self, entry: &Entry) -> std::io::Result<Decision> {
+    fn decide(&mut self, entry: &Entry) -> io::Result<Decision> {
         let (parent, name) = entry.path.split();
         self.ensure_parent(parent)?;
-        if self.made_above(parent) == Some(Made::Created) {
-            // Nothing but this restore's own files can be in a directory that it made; a name that is there twice fails to be
-            // created the second time.
+        if self.is_all_made(parent) {
+            // A name that is there twice fails to be created the second time.
             return Ok(Decision::Create);
         }
-        let there = target::stat(self.cursor.enter(parent)?, name)?;
-        Ok(decide(self.restorer.options, there.as_ref(), entry))
+        let is_shared = self.above(parent).is_some_and(|above| above.is_shared);
+        let opened = self.cursor.enter(parent)?;
+        let there = target::stat(opened, name)?;
+        let granule = there.as_ref().map_or(Granule::EXACT, |there| {
+            let keeps = || self.restorer.attributes.granule(opened, there);
+            collision::granule(there, entry, keeps)
+        });
+        let decision = decide(self.restorer.options, there.as_ref(), entry, granule);
+        if let Decision::Replace | Decision::Leave | Decision::LeaveNewer = decision
+            && (is_shared || self.claims.is_taken(parent, opened, name)?)
+        {
+            return Ok(Decision::Refuse(TAKEN));
+        }
+        Ok(decision)
     }
 
-    /// Tells whether a directory above the current entry was made by this restore.
-    fn made_above(&self, directory: &[u8]) -> Option<Made> {
-        let known = self
-            .above
-            .iter()
-            .rev()
-            .find(|(path, _)| path.as_bytes() == directory);
-        known.map(|(_, made)| *made)
+    /// Returns a directory above the current entry, or the one it is.
+    fn above(&self, directory: &[u8]) -> Option<&Above> {
+        let above = &mut self.above.iter().rev();
+        above.find(|above| above.path.as_bytes() == directory)
     }
 
-    /// Makes the directories above an entry whose own entries were not met: lost to damage, or never recorded.
-    fn ensure_parent(&mut self, parent: &[u8]) -> std::io::Result<()> {
-        if parent == b"." || self.made_above(parent).is_some() {
-            return Ok(());
-        }
-        match self.cursor.enter(parent) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            entered => return entered.map(drop),
-        }
-        let mut path = EntryPath::scan_root();
-        for name in parent.split(|&b| b == b'/') {
-            let made = target::make_directory(self.cursor.enter(path.as_bytes())?, name)?;
-            path = path.join(name);
-            self.remember_above(&path, self.made_above(path.as_bytes()).unwrap_or(made));
-        }
-        Ok(())
+    /// Tells whether nothing but this restore's own files can be in a directory, since it made that.
+    fn is_all_made(&self, directory: &[u8]) -> bool {
+        self.above(directory)
+            .is_some_and(|above| above.made == Made::Created)
     }
 
     fn task(&mut self, placed: &Placed, file: Place) -> Result<Task> {
@@ -373,25 +346,4 @@ impl<'r, 't> Planner<'r, 't> {
         self.numbers.insert(segment, number);
         Ok(number)
     }
-}
-
-/// Returns what tells a file with several hard links from others; none of a file that has none.
-pub(super) fn link_key(entry: &Entry) -> Option<LinkKey> {
-    let inode = entry.inode.as_ref().filter(|_| entry.may_be_hard_link())?;
-    let (mut size, mut checksum, mut other) = (0, None, Vec::new());
-    match &entry.kind {
-        EntryKind::File(contents) => (size, checksum) = (contents.size, contents.checksum),
-        EntryKind::Symlink { target } => other.clone_from(target),
-        EntryKind::CharDevice(d) | EntryKind::BlockDevice(d) => {
-            other = format!("{}/{}", d.major, d.minor).into_bytes();
-        }
-        EntryKind::Directory | EntryKind::Fifo | EntryKind::Socket => {}
-    }
-    Some(LinkKey {
-        inode: inode.clone(),
-        letter: entry.kind.letter(),
-        size,
-        checksum,
-        other,
-    })
 }

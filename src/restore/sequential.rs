@@ -5,6 +5,7 @@ use anyhow::{Context, Error, Result, anyhow};
 
 use super::Restorer;
 use super::contents::Opened;
+use super::rest::Failed;
 use super::spool::{Place, Spool};
 use super::target::DirCursor;
 use crate::file_reader::{self, Part};
@@ -25,8 +26,8 @@ pub(crate) fn restore(
     let mut cursor = DirCursor::new(restorer.target);
     let opened = match Opened::create(restorer, &mut cursor, place, &entry.path, work) {
         Ok(opened) => opened,
-        Err(reason) => {
-            restorer.problem(entry.path.as_bytes(), reason);
+        Err(failed) => {
+            restorer.fail(&entry.path, &failed);
             return Ok(());
         }
     };
@@ -43,7 +44,19 @@ pub(crate) fn restore(
     });
     match written {
         Ok(()) => restorer.complete_verified(&mut cursor, &opened, &entry),
-        Err(error) => restorer.give_up(&mut cursor, &opened, &format!("{error:#}")),
+        Err(error) => {
+            let reason = format!("{error:#}");
+            let failed = error
+                .downcast_ref()
+                .map(|error| Failed::new(error, reason.clone()));
+            match failed {
+                Some(failed) if failed.no_room => {
+                    opened.discard(&mut cursor).map_err(Error::msg)?;
+                    restorer.fail(&entry.path, &failed);
+                }
+                _ => restorer.give_up(&mut cursor, &opened, &reason),
+            }
+        }
     }
     Ok(())
 }

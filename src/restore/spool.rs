@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::format::entry::Entry;
+use crate::format::entry::{Entry, EntryKind};
 use crate::format::object_ref::ObjectRef;
 use crate::format::path::EntryPath;
 use crate::format::stanza::Stanza;
@@ -51,6 +51,19 @@ impl Work {
             replace,
             in_one_step: true,
             size: 0,
+        }
+    }
+
+    /// What is to be known of a name that becomes a link, or a copy where there can be no link.
+    pub(crate) fn of_link(entry: &Entry, replace: bool) -> Self {
+        let EntryKind::File(contents) = &entry.kind else {
+            return Self::none(replace);
+        };
+        Self {
+            tasks: 1,
+            replace,
+            in_one_step: false,
+            size: contents.size,
         }
     }
 }

@@ -168,29 +168,57 @@ pub(crate) fn open_file(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<File>
     Ok(File::from(fd))
 }
 
+/// Opens a regular file of the target to read it.
+pub(crate) fn open_to_read(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<File> {
+    if stat(parent, name)?.is_none_or(|found| file_type(&found) != SFlag::S_IFREG) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let fd = fcntl::openat(parent, component(name), flags, Mode::empty())?;
+    Ok(File::from(fd))
+}
+
 /// Creates a symbolic link, named pipe, socket or device.
 pub(crate) fn make_special(
     parent: BorrowedFd<'_>,
     name: &[u8],
     kind: &EntryKind,
 ) -> io::Result<()> {
-    let name = component(name);
-    match kind {
-        EntryKind::Symlink { target } => unistd::symlinkat(target.as_slice(), parent, name)?,
-        EntryKind::Fifo => unistd::mkfifoat(parent, name, PRIVATE)?,
-        EntryKind::Socket => sys_stat::mknodat(parent, name, SFlag::S_IFSOCK, PRIVATE, 0)?,
-        EntryKind::CharDevice(number) => {
-            sys_stat::mknodat(parent, name, SFlag::S_IFCHR, PRIVATE, device(*number)?)?;
+    let (kind, number) = match kind {
+        EntryKind::Symlink { target } => {
+            return Ok(unistd::symlinkat(
+                target.as_slice(),
+                parent,
+                component(name),
+            )?);
         }
-        EntryKind::BlockDevice(number) => {
-            sys_stat::mknodat(parent, name, SFlag::S_IFBLK, PRIVATE, device(*number)?)?;
-        }
+        EntryKind::Fifo => (SFlag::S_IFIFO, 0),
+        EntryKind::Socket => (SFlag::S_IFSOCK, 0),
+        EntryKind::CharDevice(number) => (SFlag::S_IFCHR, device(*number)?),
+        EntryKind::BlockDevice(number) => (SFlag::S_IFBLK, device(*number)?),
         EntryKind::File(_) | EntryKind::Directory => {
             let text = "files and directories are not created as special files";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
+    };
+    let made = sys_stat::mknodat(parent, component(name), kind, PRIVATE, number);
+    if made.is_err_and(|errno| errno != Errno::EEXIST) {
+        remove_stillborn(parent, name);
     }
-    Ok(())
+    Ok(made?)
+}
+
+/// Removes the empty file that some file systems leave under the name of what they could not make (exfat-fuse).
+fn remove_stillborn(parent: BorrowedFd<'_>, name: &[u8]) {
+    if let Ok(Some(there)) = stat(parent, name)
+        && file_type(&there) == SFlag::S_IFREG
+        && there.st_size == 0
+    {
+        drop(remove(parent, name));
+    }
 }
 
 /// Checks the range first: Linux has 12 bits of major and 20 of minor number, and some C libraries cut off what is above.
@@ -233,12 +261,22 @@ pub(crate) fn place(
     }
     let temporary = format!(".pileus-{}.part", std::process::id()).into_bytes();
     make(&temporary)?;
-    let renamed = rename(parent, &temporary, name, true);
-    if renamed.is_err() {
-        // The error is told; the temporary thing is only in the way.
-        drop(remove(parent, &temporary));
+    rename(parent, &temporary, name, true)
+        .map_err(|error| clear_away(error, &temporary, remove(parent, &temporary)))
+}
+
+/// Adds to an error that a temporary file is left over, if it could not be removed: a directory may allow nothing but new names.
+pub(crate) fn clear_away(error: io::Error, name: &[u8], removed: io::Result<()>) -> io::Error {
+    match removed {
+        Ok(()) => error,
+        Err(_) => io::Error::new(
+            error.kind(),
+            format!(
+                "{error}, and \"{}\" beside it cannot be removed",
+                escape(name)
+            ),
+        ),
     }
-    renamed
 }
 
 /// Renames within a directory; without `replace` it fails with `AlreadyExists` if the new name is taken.
@@ -255,11 +293,26 @@ pub(crate) fn rename(
     match fcntl::renameat2(parent, from, parent, to, RenameFlags::RENAME_NOREPLACE) {
         // Some file systems cannot; a second link, which never replaces, comes to the same.
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
-            hard_link(parent, from, parent, to)?;
-            remove(parent, from)
+            match hard_link(parent, from, parent, to) {
+                Ok(()) => remove(parent, from),
+                // Nor can they link, as exFAT: then a look has to do.
+                Err(error) if cannot_link(&error) => match stat(parent, to)? {
+                    Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+                    None => Ok(fcntl::renameat(parent, from, parent, to)?),
+                },
+                Err(error) => Err(error),
+            }
         }
         renamed => Ok(renamed?),
     }
+}
+
+/// Tells whether a hard link failed since there cannot be one: a file system without links, another file system, too many links.
+pub(crate) fn cannot_link(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::EPERM | Errno::EXDEV | Errno::EMLINK | Errno::EOPNOTSUPP | Errno::ENOSYS)
+    )
 }
 
 /// Removes anything but a directory.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use nix::sys::stat::{FileStat, SFlag};
 
+use super::abilities::Granule;
 use super::blocked::Blocked;
 use super::collision::{self, Decision, Kept, decide, gives_way, no_directory};
 use super::delete::Deleter;
@@ -181,7 +182,12 @@ impl Trial<'_> {
         } else {
             self.there(&entry.path)
         };
-        let decision = there.map(|there| decide(self.options, there.as_ref(), entry));
+        let decision = there.map(|there| {
+            let granule = there.as_ref().map_or(Granule::EXACT, |there| {
+                collision::granule(there, entry, || Granule::of_time(there))
+            });
+            decide(self.options, there.as_ref(), entry, granule)
+        });
         match decision {
             Ok(Decision::Create | Decision::Replace) => {
                 // The contents of hard links are written once.
@@ -192,7 +198,7 @@ impl Trial<'_> {
                 };
                 self.restored(&entry.path, bytes);
             }
-            Ok(Decision::Leave) => {}
+            Ok(Decision::Leave | Decision::LeaveNewer) => {}
             Ok(Decision::RefuseSame) => self.kept.add_same(&entry.path, self.monitor),
             Ok(Decision::Refuse(reason)) => self.monitor.problem(entry.path.as_bytes(), reason),
             Err(error) => self.monitor.problem(entry.path.as_bytes(), error),

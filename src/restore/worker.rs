@@ -4,18 +4,18 @@
 //! any order: the first one makes it at full length, each writes its parts in place, and whoever writes the last part reads the
 //! file back, compares its checksum and finishes it.
 
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::ops::ControlFlow;
-use std::sync::Mutex;
 
 use anyhow::{Error, Result, ensure};
 
 use super::Restorer;
 use super::contents::{LEFT_OUT, Opened, compare};
+use super::rest::Failed;
 use super::spool::{Place, Spool, SpoolReader, Work};
 use super::target::DirCursor;
 use super::tasks::Task;
+use super::unfinished::{Progress, Unfinished};
 use crate::format::checksum::Checksum;
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::known_checksums::KnownChecksums;
@@ -52,32 +52,6 @@ pub(crate) fn next_batch(
         segment: segments[first.segment as usize],
         tasks,
     }))
-}
-
-/// Files of several parts that are not complete yet.
-#[derive(Default)]
-pub(crate) struct Unfinished {
-    files: Mutex<HashMap<Place, Progress>>,
-}
-
-impl Unfinished {
-    /// Makes sure that nothing was forgotten once all work is done.
-    pub(crate) fn ensure_none(&self) -> Result<()> {
-        let count = self
-            .files
-            .lock()
-            .expect("no worker panicked while it held the lock")
-            .len();
-        ensure!(count == 0, "{count} files were left unfinished");
-        Ok(())
-    }
-}
-
-struct Progress {
-    remaining: u32,
-    failure: Option<String>,
-    /// Device and inode number, unless the file could not be made.
-    identity: Option<(u64, u64)>,
 }
 
 /// Restores batches, one at a time.
@@ -183,14 +157,47 @@ impl<'r, 't> Worker<'r, 't> {
         if work.tasks > 1 {
             return self.settle_part(task, bytes, Some((path, work)));
         }
-        if self.restorer.rest.leaves_out() {
+        if self.restorer.rest.is_stopped() {
             return Ok(());
         }
-        let bytes = bytes.map_err(left_out);
-        if let Err(reason) = bytes.and_then(|bytes| self.restore_whole(task, bytes, work)) {
-            self.restorer.problem(path.as_bytes(), reason);
+        let bytes = match bytes {
+            Ok(bytes) if self.restorer.rest.may_fit(bytes.len() as u64) => bytes,
+            Ok(_) => {
+                self.restorer.rest.leave_out();
+                return Ok(());
+            }
+            Err(reason) => {
+                self.restorer.problem(path.as_bytes(), left_out(reason));
+                return Ok(());
+            }
+        };
+        let mut restored = self.restore_whole(task, bytes, work);
+        while restored.as_ref().is_err_and(|failed| failed.no_room) && self.make_room()? {
+            restored = self.restore_whole(task, bytes, work);
+        }
+        if let Err(failed) = restored {
+            if failed.no_room {
+                self.restorer.rest.learn_too_long(bytes.len() as u64);
+            }
+            self.restorer.fail(&path, &failed);
         }
         Ok(())
+    }
+
+    /// Gives up the longest of the files of several parts, for the sake of shorter ones; returns whether there was one.
+    fn make_room(&mut self) -> Result<bool> {
+        let Some((place, identity)) = self.unfinished.longest() else {
+            return Ok(false);
+        };
+        match &self.last {
+            Some((last, opened)) if *last == place => opened.empty(),
+            _ => {
+                let (path, work) = self.spool.path(place)?;
+                let opened = Opened::reopen(&mut self.cursor, place, &path, work, identity);
+                opened.iter().for_each(Opened::empty);
+            }
+        }
+        Ok(true)
     }
 
     /// Cuts a task's bytes out of its object.
@@ -230,7 +237,7 @@ impl<'r, 't> Worker<'r, 't> {
     }
 
     /// Restores a file that has one part.
-    fn restore_whole(&mut self, task: &Task, bytes: &[u8], work: Work) -> Result<(), String> {
+    fn restore_whole(&mut self, task: &Task, bytes: &[u8], work: Work) -> Result<(), Failed> {
         let (entry, _) = self
             .spool
             .entry(task.file)
@@ -249,12 +256,14 @@ impl<'r, 't> Worker<'r, 't> {
             work,
             bytes,
         )?;
-        let written = opened
-            .write(task.offset, bytes, self.restorer.options.sparse)
-            .map_err(|error| {
-                self.restorer.rest.learn(&error);
-                format!("cannot be written: {error}")
-            });
+        let written = opened.write(task.offset, bytes, self.restorer.options.sparse);
+        let written = match written.map_err(cannot_be_written) {
+            Err(failed) if failed.no_room => {
+                opened.discard(&mut self.cursor)?;
+                return Err(failed);
+            }
+            written => written.map_err(|failed| failed.reason),
+        };
         self.restorer.moved(&entry.path, u64::from(task.length));
         let verified = written.and_then(|()| match checksum(&entry) {
             // The rest of the file is zeros.
@@ -283,29 +292,21 @@ impl<'r, 't> Worker<'r, 't> {
             Some((path, work)) => self.open_file(task.file, &path, work),
             None => Ok(()),
         };
-        let written = opened.and(bytes).and_then(|bytes| {
-            let (_, opened) = self.last.as_ref().expect("was just opened");
-            opened
-                .write(task.offset, bytes, self.restorer.options.sparse)
-                .map_err(|error| {
-                    self.restorer.rest.learn(&error);
-                    format!("cannot be written: {error}")
-                })?;
-            self.restorer.moved(&opened.path, u64::from(task.length));
-            Ok(())
-        });
+        let written = match (opened, bytes) {
+            (Err(failed), _) => Err(failed),
+            (_, Err(reason)) => Err(reason.into()),
+            // What was written since would take the room again.
+            (Ok(()), Ok(_)) if self.unfinished.has_failed(task.file) => Ok(()),
+            (Ok(()), Ok(bytes)) => self.write_part(task, bytes),
+        };
         let finished = {
-            let mut files = self
-                .unfinished
-                .files
-                .lock()
-                .expect("no worker panics while it holds the lock");
+            let mut files = self.unfinished.lock();
             let progress = files
                 .get_mut(&task.file)
                 .expect("was added when the file was opened");
             progress.remaining -= 1;
-            if let Err(reason) = written {
-                progress.failure.get_or_insert(reason);
+            if let Err(failed) = written {
+                progress.fail(failed);
             }
             if progress.remaining == 0 {
                 files.remove(&task.file)
@@ -316,17 +317,28 @@ impl<'r, 't> Worker<'r, 't> {
         finished.map_or(Ok(()), |progress| self.finish(task.file, progress))
     }
 
+    fn write_part(&self, task: &Task, bytes: &[u8]) -> Result<(), Failed> {
+        let (_, opened) = self.last.as_ref().expect("was just opened");
+        let written = opened.write(task.offset, bytes, self.restorer.options.sparse);
+        if let Err(failed) = written.map_err(cannot_be_written) {
+            if failed.no_room {
+                opened.empty();
+            }
+            return Err(failed);
+        }
+        self.restorer.moved(&opened.path, u64::from(task.length));
+        Ok(())
+    }
+
     /// Opens a file of several parts; makes it if this is the first of them.
-    fn open_file(&mut self, place: Place, path: &EntryPath, work: Work) -> Result<(), String> {
+    fn open_file(&mut self, place: Place, path: &EntryPath, work: Work) -> Result<(), Failed> {
         self.last = None;
         // Held while the file is made, so that nobody else makes it at the same time.
-        let mut files = self
-            .unfinished
-            .files
-            .lock()
-            .expect("no worker panics while it holds the lock");
+        let mut files = self.unfinished.lock();
         let opened = match files.get(&place) {
-            Some(Progress { identity: None, .. }) => return Err("could not be made".to_owned()),
+            Some(Progress { identity: None, .. }) => {
+                return Err("could not be made".to_owned().into());
+            }
             Some(Progress {
                 identity: Some(identity),
                 ..
@@ -336,25 +348,28 @@ impl<'r, 't> Worker<'r, 't> {
                 Opened::reopen(&mut self.cursor, place, path, work, identity)?
             }
             None => {
-                let made = self.restorer.rest.ensure_going_on().and_then(|()| {
+                let going_on = self.restorer.rest.ensure_going_on().map_err(Failed::from);
+                let made = going_on.and_then(|()| {
                     Opened::create(self.restorer, &mut self.cursor, place, path, work)
                 });
                 let made = made.and_then(|opened| {
-                    opened
-                        .identity()
-                        .map(|id| (id, opened))
-                        .map_err(|e| format!("cannot look at it: {e}"))
+                    let identity = opened.identity();
+                    let identity = identity.map_err(|e| format!("cannot look at it: {e}"))?;
+                    Ok((identity, opened))
                 });
-                let identity = made.as_ref().ok().map(|(identity, _)| *identity);
-                files.insert(
-                    place,
-                    Progress {
-                        remaining: work.tasks,
-                        failure: None,
-                        identity,
-                    },
-                );
-                made?.1
+                let mut progress = Progress {
+                    remaining: work.tasks,
+                    failure: None,
+                    no_room: false,
+                    size: work.size,
+                    identity: made.as_ref().ok().map(|(identity, _)| *identity),
+                };
+                let opened = made.map(|(_, opened)| opened).map_err(|failed| {
+                    progress.fail(failed);
+                    Failed::from("could not be made".to_owned())
+                });
+                files.insert(place, progress);
+                opened?
             }
         };
         self.last = Some((place, opened));
@@ -375,6 +390,15 @@ impl<'r, 't> Worker<'r, 't> {
             (None, None) => Err("could not be made".to_owned()),
         };
         match (opened, progress.failure) {
+            (opened, Some(reason)) if progress.no_room => {
+                let left = opened.map_or(Ok(()), |opened| opened.discard(&mut self.cursor));
+                let reason = match left {
+                    Ok(()) => reason,
+                    Err(left) => format!("{reason}; {left}"),
+                };
+                let no_room = true;
+                self.restorer.fail(&entry.path, &Failed { reason, no_room });
+            }
             (Ok(opened), None) => self.restorer.complete(&mut self.cursor, &opened, &entry),
             (Ok(opened), Some(reason)) => {
                 self.restorer.give_up(&mut self.cursor, &opened, &reason);
@@ -394,6 +418,11 @@ pub(crate) fn checksum(entry: &Entry) -> Option<Checksum> {
         EntryKind::File(contents) => contents.checksum,
         _ => None,
     }
+}
+
+fn cannot_be_written(error: std::io::Error) -> Failed {
+    let reason = format!("cannot be written: {error}");
+    Failed::new(&error, reason)
 }
 
 /// Says what becomes of a file that is not even begun.

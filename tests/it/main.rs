@@ -47,6 +47,7 @@ mod metrics;
 mod nightly;
 mod no_room;
 mod overwriting;
+mod poor_targets;
 mod progress;
 mod project_rules;
 mod prune;

@@ -57,10 +57,12 @@ impl<'f> Subject<'f> {
         }
     }
 
-    /// Leaves the time of the last access alone: snapshots do not hold it, and nobody has read the file since it was made.
-    pub(super) fn set_mtime(&self, mtime: FileTime) -> io::Result<()> {
-        let mtime = TimeSpec::new(mtime.seconds, mtime.nanoseconds.into());
-        let atime = TimeSpec::UTIME_OMIT;
+    /// Leaves the time of the last access alone, unless one is given: snapshots do not hold it, and nobody has read the file since it
+    /// was made.
+    pub(super) fn set_mtime(&self, mtime: FileTime, accessed: Option<FileTime>) -> io::Result<()> {
+        let spec = |time: FileTime| TimeSpec::new(time.seconds, time.nanoseconds.into());
+        let mtime = spec(mtime);
+        let atime = accessed.map_or(TimeSpec::UTIME_OMIT, spec);
         let follow = UtimensatFlags::FollowSymlink;
         match &self.proc_path {
             Some(path) => through_proc(sys_stat::utimensat(AT_FDCWD, path, &atime, &mtime, follow)),
@@ -131,7 +133,7 @@ mod tests {
         };
         for result in [
             subject.set_mode(0o700),
-            subject.set_mtime(time),
+            subject.set_mtime(time, None),
             subject.set_xattr(b"user.u", b""),
             subject.remove_xattr(b"user.u"),
         ] {

@@ -140,7 +140,7 @@ impl Planner<'_, '_> {
             let opened = Opened::create(self.restorer, &mut self.cursor, place, &entry.path, work);
             match opened {
                 Ok(opened) => self.restorer.complete(&mut self.cursor, &opened, entry),
-                Err(error) => self.restorer.problem(entry.path.as_bytes(), error),
+                Err(failed) => self.restorer.fail(&entry.path, &failed),
             }
         }
         Ok(place)

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use super::{Ended, Place, is_root, need, pileus, tool};
 
-/// Shell functions for these scripts: `pileus`, `faulty` and `disk`.
+/// Shell functions for these scripts: `pileus`, `faulty`, `disk` and `exfat`.
 const FUNCTIONS: &str = r#"
 # cannot WHY: ends a test that this machine cannot run.
 cannot() { echo "this test $1" >&2; exit 99; }
@@ -30,6 +30,15 @@ disk() {
     truncate -s "$disk_size" "$disk_image"
     "$@" "$disk_image" >/dev/null
     disk_told=$(mount -o loop "$disk_image" "$disk_at" 2>&1) || cannot "has to mount a disk image, and may not: $disk_told"
+}
+# exfat IMAGE SIZE MOUNTPOINT: makes an exFAT image of SIZE and mounts it in user space.
+exfat() {
+    truncate -s "$2" "$1"
+    mkfs.exfat "$1" >/dev/null 2>&1 || { echo "this test needs mkfs.exfat (exfatprogs)" >&2; exit 99; }
+    exfat_loop=$(losetup -f --show "$1")
+    mount.exfat-fuse "$exfat_loop" "$3" >/dev/null || { losetup -d "$exfat_loop"; echo "this test needs mount.exfat-fuse (exfat-fuse)" >&2; exit 99; }
+    # It is gone with the mount.
+    losetup -d "$exfat_loop"
 }
 "#;
 
