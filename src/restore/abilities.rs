@@ -75,12 +75,10 @@ impl Abilities {
         owners: true,
     };
 
-    /// Tries it with a temporary file.
-    fn try_in(directory: BorrowedFd<'_>) -> Self {
+    /// Tries it with a temporary file, if there can be one.
+    fn try_in(directory: BorrowedFd<'_>) -> Option<Self> {
         let name = format!(".pileus-{}-try.part", std::process::id()).into_bytes();
-        let Ok(file) = target::create_file(directory, &name) else {
-            return Self::ALL;
-        };
+        let file = target::create_file(directory, &name).ok()?;
         let file = file.as_fd();
         let alone = try_times(file, TimeSpec::UTIME_OMIT);
         let granule = alone.or_else(|| try_times(file, TimeSpec::new(TRIED.seconds, 0)));
@@ -93,7 +91,7 @@ impl Abilities {
             owners: !geteuid().is_root() || keeps_owner(file),
         };
         drop(target::remove(directory, &name));
-        abilities
+        Some(abilities)
     }
 }
 
@@ -153,7 +151,7 @@ pub(crate) struct FileSystems {
 }
 
 impl FileSystems {
-    /// Returns what the file system with this number keeps, of which `directory` is one.
+    /// Returns what the file system with this number keeps. It is tried in `directory`, whose own times that changes.
     pub(crate) fn abilities(&self, directory: BorrowedFd<'_>, device: u64) -> Abilities {
         // Held while it is tried: the others need the answer.
         let mut known = self.known.lock().expect("nobody panics while it is held");
@@ -164,7 +162,9 @@ impl FileSystems {
         if !is_here {
             return Abilities::ALL;
         }
-        let abilities = Abilities::try_in(directory);
+        let Some(abilities) = Abilities::try_in(directory) else {
+            return Abilities::ALL;
+        };
         known.push((device, abilities));
         abilities
     }

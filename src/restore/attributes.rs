@@ -130,7 +130,12 @@ impl Attributes {
             );
             return Ok(());
         }
-        let abilities = self.file_systems.abilities(parent, found.st_dev);
+        // A directory above may be one that keeps its times; this one gets its own in a moment.
+        let place = match entry.kind {
+            EntryKind::Directory => subject.fd(),
+            _ => parent,
+        };
+        let abilities = self.file_systems.abilities(place, found.st_dev);
         let (found_mode, accessed) = (found.st_mode, accessed(&found));
         let allowed = self.set_owner(subject, found, entry, abilities, problems)?;
         let has_list = self.policy.xattrs

@@ -144,7 +144,7 @@ impl Opened {
         let placed = cursor
             .enter(parent)
             .and_then(|parent| target::rename(parent, temporary, name, self.work.replace));
-        placed.map_err(|error| target::clear_away(error, temporary, self.remove(cursor)))
+        placed.map_err(|error| target::clear_away(error, temporary, &self.remove(cursor)))
     }
 
     /// Frees the room that the file takes, and keeps it: somebody else may still be about to write to it.

@@ -18,7 +18,7 @@ pub(super) use self::links::{LinkKey, link_key};
 use super::Restorer;
 use super::abilities::Granule;
 use super::blocked::Blocked;
-use super::collision::{self, Decision, Kept, decide};
+use super::collision::{self, Decision, Kept, Overwrite, decide};
 use super::contents::name_taken;
 use super::folding::{Claims, TAKEN};
 use super::layout::Placed;
@@ -287,7 +287,11 @@ impl<'r, 't> Planner<'r, 't> {
         let opened = self.cursor.enter(parent)?;
         let there = target::stat(opened, name)?;
         let granule = there.as_ref().map_or(Granule::EXACT, |there| {
-            let keeps = || self.restorer.attributes.granule(opened, there);
+            let keeps = || match self.restorer.options.overwrite {
+                // Nothing is changed here, also not the time of the directory.
+                Overwrite::Never => Granule::of_time(there),
+                _ => self.restorer.attributes.granule(opened, there),
+            };
             collision::granule(there, entry, keeps)
         });
         let decision = decide(self.restorer.options, there.as_ref(), entry, granule);

@@ -262,11 +262,11 @@ pub(crate) fn place(
     let temporary = format!(".pileus-{}.part", std::process::id()).into_bytes();
     make(&temporary)?;
     rename(parent, &temporary, name, true)
-        .map_err(|error| clear_away(error, &temporary, remove(parent, &temporary)))
+        .map_err(|error| clear_away(error, &temporary, &remove(parent, &temporary)))
 }
 
 /// Adds to an error that a temporary file is left over, if it could not be removed: a directory may allow nothing but new names.
-pub(crate) fn clear_away(error: io::Error, name: &[u8], removed: io::Result<()>) -> io::Error {
+pub(crate) fn clear_away(error: io::Error, name: &[u8], removed: &io::Result<()>) -> io::Error {
     match removed {
         Ok(()) => error,
         Err(_) => io::Error::new(

@@ -27,7 +27,9 @@ impl Unfinished {
     /// Chooses the longest of the files that take room, and returns its place and inode.
     pub(super) fn longest(&self) -> Option<(Place, (u64, u64))> {
         let mut files = self.lock();
-        let takes_room = files.iter_mut().filter(|(_, progress)| !progress.no_room);
+        let takes_room = files
+            .iter_mut()
+            .filter(|(_, progress)| !progress.no_room && progress.identity.is_some());
         let (place, progress) = takes_room.max_by_key(|(_, progress)| progress.size)?;
         progress.fail(Failed {
             reason: NO_ROOM.to_owned(),

@@ -257,7 +257,7 @@ impl<'r, 't> Worker<'r, 't> {
             bytes,
         )?;
         let written = opened.write(task.offset, bytes, self.restorer.options.sparse);
-        let written = match written.map_err(cannot_be_written) {
+        let written = match written.map_err(|error| cannot_be_written(&error)) {
             Err(failed) if failed.no_room => {
                 opened.discard(&mut self.cursor)?;
                 return Err(failed);
@@ -320,7 +320,7 @@ impl<'r, 't> Worker<'r, 't> {
     fn write_part(&self, task: &Task, bytes: &[u8]) -> Result<(), Failed> {
         let (_, opened) = self.last.as_ref().expect("was just opened");
         let written = opened.write(task.offset, bytes, self.restorer.options.sparse);
-        if let Err(failed) = written.map_err(cannot_be_written) {
+        if let Err(failed) = written.map_err(|error| cannot_be_written(&error)) {
             if failed.no_room {
                 opened.empty();
             }
@@ -420,9 +420,9 @@ pub(crate) fn checksum(entry: &Entry) -> Option<Checksum> {
     }
 }
 
-fn cannot_be_written(error: std::io::Error) -> Failed {
+fn cannot_be_written(error: &std::io::Error) -> Failed {
     let reason = format!("cannot be written: {error}");
-    Failed::new(&error, reason)
+    Failed::new(error, reason)
 }
 
 /// Says what becomes of a file that is not even begun.

@@ -38,6 +38,10 @@ impl<'f> Subject<'f> {
         Self { fd, proc_path }
     }
 
+    pub(super) fn fd(&self) -> BorrowedFd<'f> {
+        self.fd
+    }
+
     pub(super) fn stat(&self) -> io::Result<FileStat> {
         Ok(sys_stat::fstat(self.fd)?)
     }
