@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, futimens};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, fchown, geteuid};
+use nix::unistd::{Gid, Uid, fchown};
 
 use super::target;
 use crate::format::entry::FileTime;
@@ -88,7 +88,7 @@ impl Abilities {
             modes: [0o640, 0o604]
                 .into_iter()
                 .any(|mode| keeps_mode(file, mode).unwrap_or(false)),
-            owners: !geteuid().is_root() || keeps_owner(file),
+            owners: !may_change_owners() || keeps_owner(file),
         };
         drop(target::remove(directory, &name));
         Some(abilities)
@@ -115,7 +115,17 @@ fn keeps_mode(file: BorrowedFd<'_>, mode: u32) -> io::Result<bool> {
     Ok(fstat(file)?.st_mode & 0o777 == mode)
 }
 
-/// Only for root. An owner that a user namespace does not know says nothing about the file system.
+/// Tells whether a refusal would be the file system's: without this right nobody can say.
+fn may_change_owners() -> bool {
+    const CAP_CHOWN: u64 = 1;
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let mut lines = status.lines();
+    let rights = lines.find_map(|line| line.strip_prefix("CapEff:"));
+    let rights = rights.and_then(|rights| u64::from_str_radix(rights.trim(), 16).ok());
+    rights.is_some_and(|rights| rights & CAP_CHOWN != 0)
+}
+
+/// Tries an owner that nobody is. One that a user namespace does not know says nothing about the file system.
 fn keeps_owner(file: BorrowedFd<'_>) -> bool {
     const ID: u32 = 12_345;
     match fchown(file, Some(Uid::from_raw(ID)), Some(Gid::from_raw(ID))) {

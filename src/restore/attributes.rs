@@ -219,7 +219,9 @@ impl Attributes {
             }
             match subject.set_xattr(name, value) {
                 Ok(()) => has_list |= name == acl::ACCESS,
-                Err(e) if is_plain && e.kind() == io::ErrorKind::Unsupported => lost = true,
+                Err(e) if is_sound(name, value) && e.kind() == io::ErrorKind::Unsupported => {
+                    lost = true;
+                }
                 Err(e) => {
                     let shown = escape(name);
                     problems.push(format!("cannot set extended attribute \"{shown}\": {e}"));
@@ -255,6 +257,11 @@ impl Attributes {
             }
         }
     }
+}
+
+/// Tells whether an attribute is one that only a file system refuses which has none of its kind.
+fn is_sound(name: &[u8], value: &[u8]) -> bool {
+    name.starts_with(b"user.") || name.starts_with(ACL_PREFIX) && acl::is_list(value)
 }
 
 /// Sets the mode of a directory, without following a link.

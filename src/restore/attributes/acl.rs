@@ -21,6 +21,11 @@ pub(super) fn mode(entry: &Entry, has_list: bool) -> u32 {
     }
 }
 
+/// Tells whether a value has the form of a list, of version 2.
+pub(super) fn is_list(value: &[u8]) -> bool {
+    value.starts_with(&[2, 0, 0, 0]) && value.len() % 8 == 4
+}
+
 /// Returns what a list gives the owning group; none if it says nothing.
 fn group_rights(list: &[u8]) -> Option<u32> {
     let entries = list.get(4..)?.chunks_exact(8);
