@@ -77,21 +77,28 @@ impl Abilities {
 
     /// Tries it with a temporary file, if there can be one.
     fn try_in(directory: BorrowedFd<'_>) -> Option<Self> {
+        let nameless = target::create_nameless(directory);
+        if let Ok(file) = nameless {
+            return Some(Self::of_file(file.as_fd()));
+        }
         let name = format!(".pileus-{}-try.part", std::process::id()).into_bytes();
         let file = target::create_file(directory, &name).ok()?;
-        let file = file.as_fd();
+        let abilities = Self::of_file(file.as_fd());
+        drop(target::remove(directory, &name));
+        Some(abilities)
+    }
+
+    fn of_file(file: BorrowedFd<'_>) -> Self {
         let alone = try_times(file, TimeSpec::UTIME_OMIT);
         let granule = alone.or_else(|| try_times(file, TimeSpec::new(TRIED.seconds, 0)));
-        let abilities = Self {
+        Self {
             granule: granule.unwrap_or(Granule::EXACT),
             mtime_alone: alone.is_some() || granule.is_none(),
             modes: [0o640, 0o604]
                 .into_iter()
                 .any(|mode| keeps_mode(file, mode).unwrap_or(false)),
             owners: !may_change_owners() || keeps_owner(file),
-        };
-        drop(target::remove(directory, &name));
-        Some(abilities)
+        }
     }
 }
 

@@ -152,6 +152,13 @@ pub(crate) fn create_file(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<Fil
     Ok(File::from(fd))
 }
 
+/// Creates an empty file without a name, where the file system can.
+pub(crate) fn create_nameless(directory: BorrowedFd<'_>) -> io::Result<File> {
+    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+    let fd = fcntl::openat(directory, ".", flags, PRIVATE)?;
+    Ok(File::from(fd))
+}
+
 /// Opens a regular file that this restore created earlier, to go on writing; fails with `InvalidInput` if it is anything else.
 pub(crate) fn open_file(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<File> {
     let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file any more");

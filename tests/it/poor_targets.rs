@@ -131,14 +131,14 @@ fn a_user_restores_over_an_own_tree_of_directories_that_nobody_may_write_to() {
     }
     let place = Place::new();
     place.sh("mkdir -p src/a/b; echo 1 >src/a/b/file; echo 2 >src/a/file; chmod 555 src/a/b src/a; mkdir back; chown -R 1234 . ; chmod 755 .");
-    let as_user = "setpriv --reuid=1234 --clear-groups";
-    let pileus = format!("HOME=$PWD {as_user} {}", env!("CARGO_BIN_EXE_pileus"));
-    place.sh(&format!(
-        "{pileus} backup --dest=store --localdb=state src; {pileus} restore --dest=store --target=back
+    let ended = place.in_own_mounts(
+        "as_user() { HOME=$PWD setpriv --reuid=1234 --clear-groups \"$PILEUS\" \"$@\"; }
+        as_user backup --dest=store --localdb=state src; as_user restore --dest=store --target=back
         for when in 'always src' 'if-changed src' 'never src' 'always src/a/b/file'; do
-            rm -f back/src/a/b/file; set -- $when; echo $when
-            {pileus} restore --dest=store --target=back --overwrite=$1 $2 2>said || [ $1 = never ]
+            rm -f back/src/a/b/file; set -- $when; echo $when >&2
+            as_user restore --dest=store --target=back --overwrite=$1 $2 2>said || [ $1 = never ]
             cmp src/a/b/file back/src/a/b/file; test $(stat -c %a back/src/a/b) = 555; test $(stat -c %a back/src/a) = 555
-        done"
-    ));
+        done",
+    );
+    assert_eq!(ended.code, Some(0), "{ended:?}");
 }
