@@ -19,10 +19,13 @@
 
 mod beginning;
 mod block_sink;
+mod change;
 mod checkpoint;
 mod comparison;
 mod contents;
 mod describe;
+mod devices;
+mod doubted;
 mod links;
 mod look_ahead;
 mod pipe;
@@ -43,6 +46,7 @@ mod store_file;
 mod sub_file;
 mod tally;
 mod unchanged;
+mod xattrs;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

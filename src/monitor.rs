@@ -80,6 +80,8 @@ pub enum PathStatus {
     Partial,
     /// Blocks were written again because their segment had expired, and nothing else.
     Repack,
+    /// Nothing of its contents had to be written, and its metadata changed.
+    Metadata,
     /// Of some of its blocks only the bytes that the previous version does not have were written.
     SubFile,
     /// It was brought back.
@@ -97,6 +99,7 @@ impl fmt::Display for PathStatus {
             Self::Old => "old",
             Self::Partial => "partial",
             Self::Repack => "repack",
+            Self::Metadata => "metadata",
             Self::SubFile => "sub-file",
             Self::Restored => "restored",
             Self::Deleted => "deleted",

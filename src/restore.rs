@@ -19,6 +19,7 @@ mod delete;
 mod finishing;
 mod folding;
 mod found;
+mod incomplete;
 mod layout;
 mod linking;
 mod planner;

@@ -1,25 +1,18 @@
 //! Turns what the kernel says about a file into an entry.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, ErrorKind};
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStringExt;
 
 use nix::fcntl::readlinkat;
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 use nix::unistd::{Gid, Group, Uid, User};
-use xattr::FileExt;
 
 use super::look_ahead::Found;
 use super::scan::file_type;
-use crate::format::entry::{DeviceNumber, Entry, EntryKind, FileContents, FileTime, Owner, Xattr};
-use crate::format::escape;
+use crate::format::entry::{DeviceNumber, Entry, EntryKind, FileContents, FileTime, Owner};
 use crate::format::inode::InodeName;
 use crate::format::path::EntryPath;
-use crate::local::stat_cache::StatKey;
+use crate::local::stat_cache::{Given, StatKey};
 
 /// Names of users and groups, looked up once each.
 #[derive(Default)]
@@ -54,15 +47,6 @@ impl OwnerNames {
             name: self.groups.entry(id).or_insert_with(look_up).clone(),
         }
     }
-}
-
-/// Extended attributes sorted by name, and why some are missing, if so.
-#[derive(Clone, Default)]
-pub(super) struct ReadXattrs {
-    /// What could be read.
-    pub xattrs: Vec<Xattr>,
-    /// Why something could not.
-    pub problem: Option<String>,
 }
 
 /// Makes the entry of anything but a regular file, without extended attributes; the error says why it cannot be backed up.
@@ -132,6 +116,7 @@ fn with_stat(path: EntryPath, kind: EntryKind, stat: &FileStat, owners: &mut Own
         links,
         volatile: false,
         partial: false,
+        incomplete: false,
         xattrs: Vec::new(),
     }
 }
@@ -161,6 +146,20 @@ pub(super) fn stat_key(stat: &FileStat) -> StatKey {
         mtime: time(stat.st_mtime, stat.st_mtime_nsec),
         ctime: time(stat.st_ctime, stat.st_ctime_nsec),
         inode: stat.st_ino,
+        given: Some(given(stat)),
+    }
+}
+
+/// Returns what else a stat gives.
+fn given(stat: &FileStat) -> Given {
+    let is_directory = file_type(stat) == SFlag::S_IFDIR;
+    let is_device = matches!(file_type(stat), SFlag::S_IFCHR | SFlag::S_IFBLK);
+    Given {
+        mode: stat.st_mode & 0o7777,
+        user: stat.st_uid,
+        group: stat.st_gid,
+        links: if is_directory { 1 } else { stat.st_nlink },
+        device: if is_device { stat.st_rdev } else { 0 },
     }
 }
 
@@ -175,48 +174,4 @@ fn inode(stat: &FileStat) -> Vec<u8> {
 
 fn number(part: u64) -> u32 {
     u32::try_from(part).expect("Linux device numbers have 32-bit parts")
-}
-
-/// Reads the extended attributes of an open file.
-pub(super) fn xattrs_of_file(file: &File) -> ReadXattrs {
-    collect(file.list_xattr(), |name| file.get_xattr(name))
-}
-
-/// Reads the extended attributes of a file that cannot be opened. The path leads through the descriptor of its directory, so its
-/// length does not matter and only the last component could be a link, which is not followed.
-pub(super) fn xattrs_by_name(parent: BorrowedFd<'_>, name: &[u8]) -> ReadXattrs {
-    let mut path = PathBuf::from(format!("/proc/self/fd/{}", parent.as_raw_fd()));
-    path.push(OsStr::from_bytes(name));
-    collect(xattr::list(&path), |name| xattr::get(&path, name))
-}
-
-fn collect(
-    names: io::Result<impl Iterator<Item = OsString>>,
-    get: impl Fn(&OsStr) -> io::Result<Option<Vec<u8>>>,
-) -> ReadXattrs {
-    let mut read = ReadXattrs::default();
-    let names = match names {
-        Ok(names) => names,
-        // The file system has none, or the file is gone: nothing that a problem line would help with.
-        Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::NotFound) => return read,
-        Err(e) => {
-            read.problem = Some(format!("its extended attributes are left out: {e}"));
-            return read;
-        }
-    };
-    for name in names {
-        match get(&name) {
-            Ok(Some(value)) => read.xattrs.push((name.into_vec(), value)),
-            // It was removed since it was listed.
-            Ok(None) => {}
-            Err(e) => {
-                read.problem = Some(format!(
-                    "its extended attribute {} is left out: {e}",
-                    escape(name.as_bytes())
-                ));
-            }
-        }
-    }
-    read.xattrs.sort();
-    read
 }

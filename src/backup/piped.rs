@@ -14,10 +14,11 @@ use anyhow::{Context, Result, anyhow};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::unistd::{getegid, geteuid};
 
-use super::describe::{self, ReadXattrs};
+use super::describe;
 use super::pipe::{Pipe, PipedFrom};
 use super::previous::Previous;
 use super::run::Run;
+use super::xattrs::ReadXattrs;
 use crate::format::path::EntryPath;
 use crate::local::stat_cache::Doubts;
 
@@ -72,7 +73,7 @@ impl Run<'_> {
         let old = self
             .log
             .find(&self.pool, &piped.path, &mut |id| sink.usable(id))?;
-        self.old_key = old.map(|old| old.key);
+        self.old = old;
         let version = old.and_then(|_| self.log.remembered());
         let version = version.and_then(|old| old.contents);
         let mut previous = Previous::new(version.as_ref());

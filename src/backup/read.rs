@@ -16,12 +16,13 @@
 use anyhow::Result;
 
 use super::contents::{self, OpenFile};
-use super::describe::{self, ReadXattrs};
+use super::describe;
 use super::look_ahead::Found;
 use super::previous::Previous;
 use super::run::Run;
 use super::staging::Copy;
 use super::tally::BlockCounts;
+use super::xattrs::{self, ReadXattrs};
 use crate::format::entry::FileContents;
 use crate::local::stat_cache::Doubts;
 use crate::metadata_log::OldEntry;
@@ -149,7 +150,7 @@ impl Run<'_> {
         open.skip_holes_at(self.outside.clock.now().as_second());
         // Before the reading: however long that takes, a change after this moment may go unseen.
         let racy = self.is_racy(&open.stat);
-        let xattrs = describe::xattrs_of_file(&open.file);
+        let xattrs = xattrs::of_file(&open.file);
         Ok(Subject { open, xattrs, racy })
     }
 
@@ -305,10 +306,9 @@ impl Run<'_> {
             rebuilt: visit.rebuilt,
         };
         self.links.remember(&open.stat, &read.contents, doubts);
+        let is_unchanged = self.has_old_contents(&read.contents) == Some(true);
         let mut entry = describe::regular(path, &open.stat, read.contents, &mut self.owners);
         entry.volatile = volatile;
-        let key = describe::stat_key(&open.stat);
-        let is_unchanged = visit.old.is_some_and(|old| old.key == key);
         let status = visit.counts.status(is_unchanged);
         self.record(entry, xattrs, &open.stat, status, doubts)
     }
@@ -321,7 +321,8 @@ impl Run<'_> {
         old: &OldEntry,
         contents: &FileContents,
     ) {
-        if old.doubts.volatile || old.key != describe::stat_key(&open.stat) {
+        let key = describe::stat_key(&open.stat);
+        if old.doubts.volatile || !old.key.has_contents_of(&key) {
             return;
         }
         let remembered = self.log.remembered().and_then(|old| old.contents);

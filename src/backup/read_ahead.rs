@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use anyhow::Result;
+use jiff::Timestamp;
 use nix::sys::stat::{FileStat, SFlag};
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
@@ -21,12 +22,13 @@ use rustix::io::Errno;
 use super::Clock;
 use super::block_sink::LookUp;
 use super::contents::{self, OpenFile, is_zero};
-use super::describe::{self, ReadXattrs};
+use super::describe;
 use super::look_ahead::Found;
-use super::run::{Run, is_racy_at};
+use super::run::Run;
 use super::scan::file_type;
 use super::store_file::SIGNED_BYTES_MIN;
 use super::tally::BlockCounts;
+use super::xattrs::{self, ReadXattrs};
 use crate::format::checksum::{Algorithm, Checksum};
 use crate::format::entry::FileContents;
 use crate::format::object_ref::DataRef;
@@ -43,8 +45,8 @@ const XATTR_BYTES_MAX: usize = 1 << 10;
 pub(super) struct ReadAhead {
     /// What `fstat` said before the reading.
     stat: FileStat,
-    /// Whether it could change further without a trace in its times.
-    racy: bool,
+    /// A moment after which a change may have gone unseen.
+    opened: Timestamp,
     xattrs: ReadXattrs,
     checksum: Checksum,
     digest: BlockDigest,
@@ -79,8 +81,8 @@ pub(super) fn read(
 ) -> Option<ReadAhead> {
     expected_bytes(seen)?;
     let open = contents::open(parent, name).ok()?;
-    let racy = is_racy_at(&open.stat, clock.now());
-    let xattrs = describe::xattrs_of_file(&open.file);
+    let opened = clock.now();
+    let xattrs = xattrs::of_file(&open.file);
     let pairs = xattrs.xattrs.iter();
     let xattr_bytes: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
     if xattrs.problem.is_some() || xattr_bytes > XATTR_BYTES_MAX {
@@ -97,7 +99,7 @@ pub(super) fn read(
     let end = buffer.len();
     Some(ReadAhead {
         stat: open.stat,
-        racy,
+        opened,
         xattrs,
         checksum: Checksum::of(Algorithm::Sha1, &buffer[start..]),
         digest: BlockDigest::of(&buffer[start..]),
@@ -129,7 +131,7 @@ fn small_size(stat: &FileStat) -> Option<usize> {
 impl Run<'_> {
     /// Stores and records a file that was read ahead.
     pub(super) fn record_ahead(&mut self, found: &Found<'_>, ahead: Ahead<'_>) -> Result<()> {
-        let ReadAhead { stat, racy, .. } = ahead.read;
+        let ReadAhead { stat, opened, .. } = ahead.read;
         let mut counts = BlockCounts::default();
         let contents = FileContents {
             size: ahead.bytes.len() as u64,
@@ -138,7 +140,7 @@ impl Run<'_> {
         };
         self.chunker.count_read(ahead.bytes.len());
         let mut entry = describe::regular(found.path, stat, contents, &mut self.owners);
-        entry.volatile = *racy;
+        entry.volatile = self.is_racy_at(stat, *opened);
         let status = counts.status(false);
         let xattrs = ahead.read.xattrs.clone();
         self.record(entry, xattrs, stat, status, Doubts::default())

@@ -14,15 +14,18 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, SFlag, fstatat};
 
 use super::block_sink::BlockSink;
+use super::change::{self, Change};
 use super::comparison::Comparison;
 use super::contents::Chunker;
-use super::describe::{self, OwnerNames, ReadXattrs};
+use super::describe::{self, OwnerNames};
+use super::devices::Devices;
 use super::links::Links;
 use super::look_ahead::{Found, Visitor};
 use super::progress::Reading;
 use super::scan::file_type;
 use super::staging::Staging;
 use super::tally::StatusCounts;
+use super::xattrs::{self, ReadXattrs};
 use super::{BackupOptions, Clock};
 use crate::format::BLOCK_BYTES;
 use crate::format::descriptor::Maker;
@@ -38,9 +41,6 @@ use crate::monitor::{Counter, PathStatus};
 use crate::store::dir::StoreDir;
 use crate::store::pool::{Names, Pool};
 use crate::store::segment_writer::SegmentWriter;
-
-/// Most bytes of extended attributes of one file: an entry has to fit in an object with room to spare.
-const XATTR_BYTES_MAX: usize = 1 << 20;
 
 /// The run was told to end early.
 #[derive(Debug)]
@@ -87,14 +87,15 @@ pub(super) struct Run<'r> {
     pub(super) links: Links,
     pub(super) staging: Staging,
     pub(super) owners: OwnerNames,
+    pub(super) devices: Devices,
     pub(super) entries: StatusCounts,
     pub(super) source_bytes: u64,
     /// What the last snapshot of the scheme has, as far as is known: about where the end is.
     pub(super) expected: Option<SnapshotSize>,
     /// The file that is being read.
     pub(super) reading: Reading,
-    /// The stat that the last snapshot has of the present path.
-    pub(super) old_key: Option<StatKey>,
+    /// What the last snapshot has of the present path.
+    pub(super) old: Option<OldEntry>,
     /// Whether anything is not as in the last snapshot; only kept if it is asked for.
     pub(super) changed: bool,
     /// Whether the last snapshot has any path of this one, other than directories above the sources.
@@ -148,11 +149,12 @@ impl<'r> Run<'r> {
             links: Links::default(),
             staging,
             owners: OwnerNames::default(),
+            devices: Devices::default(),
             entries: StatusCounts::default(),
             source_bytes: 0,
             expected,
             reading: Reading::default(),
-            old_key: None,
+            old: None,
             changed: false,
             shares_paths: false,
             seen: outside.started,
@@ -212,23 +214,29 @@ impl<'r> Run<'r> {
 
     fn decide(&mut self, found: &Found<'_>) -> Result<()> {
         self.seen = found.seen;
+        self.devices.observe(found);
         let key = describe::stat_key(&found.stat);
         let sink = &mut self.sink;
         let old = self
             .log
             .find(&self.pool, found.path, &mut |id| sink.usable(id))?;
-        self.old_key = old.map(|old| old.key);
+        self.old = old;
         self.shares_paths |= old.is_some() && !found.partial;
         // What it stands for is another, though its stat is the same.
         self.changed |= old.is_some_and(|old| old.doubts.partial != found.partial);
         if let Some(old) = old.filter(|old| self.is_unchanged(old, &key, found.partial)) {
+            let read = self.look_at_doubted(&old, found);
             // Links are told by device and inode: when a file system is mounted as another device, all of them have to be told anew.
             let moved = old.device.is_some_and(|old| old != found.stat.st_dev);
-            let renew = old.renew || moved;
+            let is_other = |read: &ReadXattrs| read.attributes() != old.attributes;
+            let renew = old.renew
+                || moved
+                || old.key.given != key.given
+                || read.as_ref().is_some_and(is_other);
             if !renew && !old.suspect {
-                return self.keep(found);
+                return self.keep(found, read.as_ref());
             }
-            if self.renew(found, &OldEntry { renew, ..old })? {
+            if self.renew(found, &OldEntry { renew, ..old }, read)? {
                 return Ok(());
             }
         }
@@ -238,11 +246,14 @@ impl<'r> Run<'r> {
                 None => self.visit_file(found, old),
             };
         }
-        let status = match old {
-            Some(old) if old.key.may_be(&key) => PathStatus::Old,
-            _ => PathStatus::New,
+        let is_same = old.is_some_and(|old| change::is_same_special(&old.key, &key));
+        let status = if is_same {
+            PathStatus::Old
+        } else {
+            PathStatus::New
         };
-        self.record_special(found, status)
+        let read = xattrs::of_name(found.parent, found.name);
+        self.record_special(found, read, status)
     }
 
     /// Ends the run if it was told to, and takes a checkpoint if one is due.
@@ -262,22 +273,31 @@ impl<'r> Run<'r> {
 
     fn is_unchanged(&self, old: &OldEntry, key: &StatKey, partial: bool) -> bool {
         let doubts = old.doubts;
-        !self.options.reread && !doubts.volatile && doubts.partial == partial && old.key == *key
+        let is_doubted = doubts.volatile || doubts.partial != partial;
+        !self.options.reread && !is_doubted && old.key.has_contents_of(key)
     }
 
-    /// Keeps the entry of the last snapshot, stanza and all.
-    fn keep(&mut self, found: &Found<'_>) -> Result<()> {
+    /// Keeps the entry of the last snapshot, stanza and all; `read` are its attributes if they were doubted.
+    fn keep(&mut self, found: &Found<'_>, read: Option<&ReadXattrs>) -> Result<()> {
+        if let Some(problem) = read.and_then(|read| read.problem.as_ref()) {
+            self.outside.monitor.problem(found.path.as_bytes(), problem);
+        }
         if file_type(&found.stat) == SFlag::S_IFREG {
             self.source_bytes += u64::try_from(found.stat.st_size).unwrap_or(0);
         }
-        self.entries.add(PathStatus::Old, true);
+        self.entries.add(PathStatus::Old, Change::None);
         self.tell(PathStatus::Old, found.path);
         self.log.keep(&self.pool)
     }
 
     /// Records an unchanged path whose stanza, or the segments that it needs, may be of no more use. `false` if the file has to be
     /// read for its blocks.
-    fn renew(&mut self, found: &Found<'_>, old: &OldEntry) -> Result<bool> {
+    fn renew(
+        &mut self,
+        found: &Found<'_>,
+        old: &OldEntry,
+        read: Option<ReadXattrs>,
+    ) -> Result<bool> {
         let remembered = self.log.remembered();
         let remembered = remembered.context(NONSENSE)?;
         let (data, lists) = self.are_usable(&remembered)?;
@@ -285,14 +305,15 @@ impl<'r> Run<'r> {
             return Ok(false);
         }
         if lists && !old.renew {
-            return self.keep(found).map(|()| true);
+            return self.keep(found, read.as_ref()).map(|()| true);
         }
+        let read = read.unwrap_or_else(|| xattrs::of_name(found.parent, found.name));
         let Some(contents) = remembered.contents else {
-            return self.record_special(found, PathStatus::Old).map(|()| true);
+            self.record_special(found, read, PathStatus::Old)?;
+            return Ok(true);
         };
         let entry = describe::regular(found.path, &found.stat, contents, &mut self.owners);
-        let xattrs = describe::xattrs_by_name(found.parent, found.name);
-        self.record(entry, xattrs, &found.stat, PathStatus::Old, old.doubts)?;
+        self.record(entry, read, &found.stat, PathStatus::Old, old.doubts)?;
         Ok(true)
     }
 
@@ -310,12 +331,14 @@ impl<'r> Run<'r> {
         Ok((data, lists))
     }
 
-    fn record_special(&mut self, found: &Found<'_>, status: PathStatus) -> Result<()> {
+    fn record_special(
+        &mut self,
+        found: &Found<'_>,
+        read: ReadXattrs,
+        status: PathStatus,
+    ) -> Result<()> {
         match describe::special(found, &mut self.owners) {
-            Ok(entry) => {
-                let xattrs = describe::xattrs_by_name(found.parent, found.name);
-                self.record(entry, xattrs, &found.stat, status, Doubts::default())
-            }
+            Ok(entry) => self.record(entry, read, &found.stat, status, Doubts::default()),
             Err(reason) => {
                 self.outside.monitor.problem(found.path.as_bytes(), reason);
                 Ok(())
@@ -332,41 +355,35 @@ impl<'r> Run<'r> {
     pub(super) fn record(
         &mut self,
         mut entry: Entry,
-        read: ReadXattrs,
+        mut read: ReadXattrs,
         stat: &FileStat,
         status: PathStatus,
         doubts: Doubts,
     ) -> Result<()> {
-        let monitor = self.outside.monitor;
+        let key = describe::stat_key(stat);
+        self.complete(&mut read, stat, &key);
+        let attributes = read.attributes();
         if let Some(reason) = read.problem {
-            monitor.problem(entry.path.as_bytes(), reason);
+            self.outside.monitor.problem(entry.path.as_bytes(), reason);
         }
-        entry.xattrs = read.xattrs;
-        let lengths = entry
-            .xattrs
-            .iter()
-            .map(|(name, value)| name.len() + value.len());
-        let xattr_bytes: usize = lengths.sum();
-        if xattr_bytes > XATTR_BYTES_MAX {
-            let reason = format!(
-                "its extended attributes are left out: {xattr_bytes} bytes, at most {XATTR_BYTES_MAX} can be stored"
-            );
-            monitor.problem(entry.path.as_bytes(), reason);
-            entry.xattrs.clear();
-        }
+        (entry.xattrs, entry.incomplete) = (read.xattrs, attributes.incomplete);
         if let EntryKind::File(contents) = &entry.kind {
             self.source_bytes += contents.size;
         }
         self.reading.end();
-        let is_known = self.old_key.is_some();
-        self.entries.add(status, is_known);
+        let change = self.change(&entry, &key, &attributes, status);
+        let status = change.status(status);
+        self.entries.add(status, change);
         self.tell(status, &entry.path);
         let volatile = match entry.kind {
             EntryKind::File(_) => entry.volatile,
-            _ => is_racy_at(stat, self.seen),
+            _ => self.is_racy_at(stat, self.seen),
         };
-        let key = describe::stat_key(stat);
-        self.compare_with_last(&entry, &key);
+        if volatile {
+            let (now, monitor) = (self.seen.as_second(), self.outside.monitor);
+            self.devices.tell_future(&entry.path, stat, now, monitor);
+        }
+        self.compare_with_last(&entry, &key, &attributes);
         let remembered = Remembered {
             key,
             device: describe::link_device(stat),
@@ -375,6 +392,9 @@ impl<'r> Run<'r> {
                 partial: entry.partial,
                 ..doubts
             },
+            attributes,
+            // Not before the stat, which would make it older than it is.
+            seen: volatile.then(|| self.outside.clock.now().as_second()),
             contents: None,
             lists: Vec::new(),
         };
@@ -383,7 +403,15 @@ impl<'r> Run<'r> {
 
     /// A file that changed in the second of its reading could change again without a trace in its times.
     pub(super) fn is_racy(&self, stat: &FileStat) -> bool {
-        is_racy_at(stat, self.outside.clock.now())
+        self.is_racy_at(stat, self.outside.clock.now())
+    }
+
+    /// The same, of a file that was looked at in the `moment`.
+    pub(super) fn is_racy_at(&self, stat: &FileStat, moment: Timestamp) -> bool {
+        let key = describe::stat_key(stat);
+        let same = self.old.filter(|old| old.key.has_contents_of(&key));
+        let seen = same.and_then(|old| old.seen);
+        self.devices.is_racy(stat, moment, seen)
     }
 }
 
@@ -397,12 +425,6 @@ impl Visitor for Run<'_> {
         let monitor = self.outside.monitor;
         monitor.path(PathStatus::Excluded, path, Some(why));
     }
-}
-
-/// Tells whether a file changed in the second before `moment`, at which it was looked at, or later. Only the change time counts:
-/// whatever changes the modification time changes it too, and that one may be set to any day to come.
-pub(super) fn is_racy_at(stat: &FileStat, moment: Timestamp) -> bool {
-    stat.st_ctime >= moment.as_second() - 1
 }
 
 /// Says what a run cannot know: the same as in a first run, but after a first run it costs time and room.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::change::Change;
 use crate::format::segment_group::SegmentGroup;
 use crate::monitor::PathStatus;
 use crate::store::pool::PublishedSegment;
@@ -19,28 +20,27 @@ pub struct StatusCounts {
     pub repack: u64,
     /// `[sub-file]`.
     pub sub_file: u64,
+    /// `[metadata]`.
+    pub metadata: u64,
     /// Of all, those whose path the last snapshot does not have.
     pub added: u64,
-    /// Of `new`, `partial` and `sub_file`, those whose path the last snapshot has.
+    /// Of all, those that are something else in the last snapshot, or have other contents there.
     pub changed: u64,
     /// Entries of the last snapshot whose paths are not among these; 0 where local state does not know it.
     pub gone: u64,
 }
 
 impl StatusCounts {
-    /// Counts an entry; `is_known` says whether the last snapshot has its path.
-    pub(super) fn add(&mut self, status: PathStatus, is_known: bool) {
-        let is_other = matches!(
-            status,
-            PathStatus::New | PathStatus::Partial | PathStatus::SubFile
-        );
-        self.added += u64::from(!is_known);
-        self.changed += u64::from(is_other && is_known);
+    /// Counts an entry.
+    pub(super) fn add(&mut self, status: PathStatus, change: Change) {
+        self.added += u64::from(change == Change::Added);
+        self.changed += u64::from(change == Change::Contents);
         *match status {
             PathStatus::New => &mut self.new,
             PathStatus::Partial => &mut self.partial,
             PathStatus::Repack => &mut self.repack,
             PathStatus::SubFile => &mut self.sub_file,
+            PathStatus::Metadata => &mut self.metadata,
             PathStatus::Old | PathStatus::Restored | PathStatus::Deleted | PathStatus::Excluded => {
                 &mut self.old
             }
@@ -50,7 +50,7 @@ impl StatusCounts {
     /// Returns the number of all entries.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.new + self.old + self.partial + self.repack + self.sub_file
+        self.new + self.old + self.partial + self.repack + self.sub_file + self.metadata
     }
 }
 

@@ -1,24 +1,30 @@
 //! Whether anything is new since the last snapshot of the scheme: `--skip-if-unchanged`.
 //!
 //! An entry is the same if it was kept, or if it had to be looked at anew (because it had changed just before the last snapshot, or with
-//! `--reread`) and has the same stat and the same contents. Other attributes are not compared: whatever changes them changes the change
-//! time, which is part of the stat. An entry of the last snapshot that has no place in this one is a change too.
+//! `--reread`) and has the same stat, extended attributes and contents. An entry of the last snapshot that has no place in this one is a change too.
 
 use anyhow::Result;
 
+use super::change::has_attributes;
 use super::run::Run;
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::snapshot_name::SnapshotName;
-use crate::local::stat_cache::StatKey;
+use crate::local::stat_cache::{Attributes, StatKey};
 
 impl Run<'_> {
     /// Takes note of an entry that is recorded anew: is it what the last snapshot has?
-    pub(super) fn compare_with_last(&mut self, entry: &Entry, key: &StatKey) {
+    pub(super) fn compare_with_last(
+        &mut self,
+        entry: &Entry,
+        key: &StatKey,
+        attributes: &Attributes,
+    ) {
         if self.changed || !self.options.skip_if_unchanged {
             return;
         }
         // What comes through a pipe has no stat of its own, only the time of the run.
-        let same_stat = self.options.piped.is_some() || self.old_key.as_ref() == Some(key);
+        let same_stat =
+            self.options.piped.is_some() || self.old.is_some_and(|old| old.key.agrees_with(key));
         let same_contents = match &entry.kind {
             EntryKind::File(contents) => {
                 let old = self.log.remembered().and_then(|old| old.contents);
@@ -28,7 +34,8 @@ impl Run<'_> {
             }
             _ => true,
         };
-        self.changed = !(same_stat && same_contents);
+        let same_attributes = self.old.is_some_and(|old| has_attributes(&old, attributes));
+        self.changed = !(same_stat && same_contents && same_attributes);
     }
 
     /// Returns the last snapshot of the scheme if it is in the store and has all that this run found, and nothing else.

@@ -232,6 +232,7 @@ fn summarize(report: &BackupReport, options: &BackupOptions, seconds: f64, conso
         "same_as": report.same_as.as_ref().map(ToString::to_string),
         "entries": entries.total(), "new": entries.new, "old": entries.old, "partial": entries.partial,
         "repack": entries.repack, "sub_file": entries.sub_file, "added": entries.added, "changed": entries.changed,
+        "metadata": entries.metadata,
         "gone": entries.gone,
         "source_bytes": report.source_bytes, "read_bytes": report.read_bytes,
         "new_data_bytes": report.groups.new_data_bytes(), "metadata_bytes": report.groups.metadata_bytes(),
@@ -292,12 +293,17 @@ fn json_of_group((group, written): (SegmentGroup, Written)) -> (String, serde_js
 /// Says what there is that the last snapshot does not have. Statuses are about contents; people ask about files.
 fn news(entries: &StatusCounts) -> String {
     let (added, changed) = (entries.added, entries.changed);
-    let unchanged = entries.total() - added - changed;
+    let metadata = entries.metadata;
+    let unchanged = entries.total() - added - changed - metadata;
+    let metadata = match metadata {
+        0 => String::new(),
+        count => format!(", {count} only in metadata"),
+    };
     let gone = match entries.gone {
         0 => String::new(),
         gone => format!(", {gone} gone"),
     };
-    format!("{added} new, {changed} changed, {unchanged} unchanged{gone}")
+    format!("{added} new, {changed} changed{metadata}, {unchanged} unchanged{gone}")
 }
 
 struct SystemClock;

@@ -96,6 +96,7 @@ impl Measured<'_> {
             ("partial", entries.partial),
             ("repack", entries.repack),
             ("sub-file", entries.sub_file),
+            ("metadata", entries.metadata),
         ] {
             let more = format!(",status=\"{status}\"");
             text.sample("pileus_backup_entries", &more, &count.to_string());

@@ -204,6 +204,7 @@ fn entry(path: EntryPath, at: &Path, stat: &Metadata) -> Result<Entry, LogError>
         links: if stat.is_dir() { 1 } else { stat.nlink() },
         volatile: false,
         partial: false,
+        incomplete: false,
         xattrs,
     })
 }

@@ -39,6 +39,8 @@ pub struct Entry {
     /// Whether it is a directory of which the snapshot does not have everything that no rule left out: one above a source, or on
     /// which a file system was mounted that was not entered.
     pub partial: bool,
+    /// Whether it may have had extended attributes that are not here, since they could not be read or stored.
+    pub incomplete: bool,
     /// Extended attributes as the kernel names them, sorted by name.
     pub xattrs: Vec<Xattr>,
 }

@@ -10,24 +10,30 @@
 //! It never decides what is trusted: [`crate::backup`] does. docs/local-state.md, "Stat cache", has layout and argument.
 
 mod block;
+mod builder;
 mod code;
 mod data;
 mod head;
+mod known;
 mod reader;
 mod writer;
 
-pub use block::{Block, BlockBuilder, Cursor, Record, SegmentUse, StanzaPlace};
+pub use block::{Block, Cursor, Record, SegmentUse, StanzaPlace};
+pub use builder::BlockBuilder;
 pub use reader::{Damaged, StatCacheReader};
 pub use writer::{FinishedCache, StatCacheWriter};
 
-use crate::format::entry::{FileContents, FileTime};
+use crate::format::entry::{FileContents, FileTime, Xattr};
 
 /// Says of an entry with a good digest that it cannot be understood, and the way out.
 pub const NONSENSE: &str = "the stat cache has an entry that makes no sense: remove the statcache files of the local state; the next run \
     then reads every file";
 
-/// First bytes of the file. The number is the version of its layout; another one is not read.
-const MAGIC: &[u8; 16] = b"pileus stats  2\n";
+/// First bytes of the file. The number is the version of its layout.
+const MAGIC: &[u8; 16] = b"pileus stats  3\n";
+
+/// First bytes of a file of the layout before, which is read too: a run renews its entries without reading their files.
+const MAGIC_BEFORE: &[u8; 16] = b"pileus stats  2\n";
 
 /// Bytes of a block's digest that are kept: enough for damage, which nobody forges.
 const DIGEST_BYTES: usize = 16;
@@ -61,6 +67,23 @@ pub struct StatKey {
     pub ctime: FileTime,
     /// Inode number.
     pub inode: u64,
+    /// What else a stat gives; not known of entries that an older pileus remembered.
+    pub given: Option<Given>,
+}
+
+/// What a stat gives for nothing and contents do not depend on: where it changed, the entry is written anew, and nothing is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Permission, set-id and sticky bits.
+    pub mode: u32,
+    /// Owning user.
+    pub user: u32,
+    /// Owning group.
+    pub group: u32,
+    /// Number of hard links; 1 of a directory, where it counts something else.
+    pub links: u64,
+    /// The device that a device file is; 0 of all others.
+    pub device: u64,
 }
 
 impl StatKey {
@@ -70,20 +93,32 @@ impl StatKey {
         nanoseconds: 0,
     };
 
-    /// Tells whether nothing that this key knows speaks against `now` being the same. Enough to tell people what changed; a file is only
-    /// taken as unchanged if the keys are equal.
+    /// Tells whether a file with the stat `now` has the contents that it had with this one.
     #[must_use]
-    pub fn may_be(&self, now: &Self) -> bool {
-        let known = if self.ctime == Self::UNKNOWN_CTIME {
-            Self {
-                ctime: self.ctime,
-                inode: self.inode,
-                ..*now
-            }
+    pub fn has_contents_of(&self, now: &Self) -> bool {
+        let given = self.given;
+        Self { given, ..*now } == *self
+    }
+
+    /// Tells whether a stat says of a file what this one said, as far as it is known.
+    #[must_use]
+    pub fn agrees_with(&self, now: &Self) -> bool {
+        self.has_contents_of(now) && self.given.is_none_or(|given| Some(given) == now.given)
+    }
+
+    /// Tells whether nothing that somebody could restore speaks against `now` being the same: change times and inodes are not in
+    /// it. Enough to tell people what changed.
+    #[must_use]
+    pub fn looks_like(&self, now: &Self) -> bool {
+        // An older program recorded neither change times nor parts of seconds.
+        let whole_seconds = self.ctime == Self::UNKNOWN_CTIME && self.mtime.nanoseconds == 0;
+        let same_time = if whole_seconds {
+            self.mtime.seconds == now.mtime.seconds
         } else {
-            *now
+            self.mtime == now.mtime
         };
-        *self == known
+        let same_given = self.given.is_none_or(|given| Some(given) == now.given);
+        (self.kind, self.size) == (now.kind, now.size) && same_time && same_given
     }
 }
 
@@ -100,6 +135,37 @@ pub struct Doubts {
     pub rebuilt: bool,
 }
 
+/// What is known of the extended attributes that an entry has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Digest of their names and values; 0 if there are none.
+    pub digest: u64,
+    /// Some could not be read or stored: they are looked at each time until nothing is missing.
+    pub incomplete: bool,
+    /// The file system had none, which may have been so for one night.
+    pub unsupported: bool,
+    /// The user that looked may not see all of them: `trusted.*` is for the superuser.
+    pub hidden: bool,
+}
+
+impl Attributes {
+    /// Returns the digest of attributes that are sorted by name.
+    #[must_use]
+    pub fn digest_of(xattrs: &[Xattr]) -> u64 {
+        if xattrs.is_empty() {
+            return 0;
+        }
+        let mut hasher = blake3::Hasher::new();
+        for part in xattrs.iter().flat_map(|(name, value)| [name, value]) {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        let hash = hasher.finalize();
+        let digest = u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash is longer"));
+        digest.max(1)
+    }
+}
+
 /// Everything that is remembered of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
@@ -109,6 +175,10 @@ pub struct Remembered {
     pub device: Option<u64>,
     /// What speaks against trusting it.
     pub doubts: Doubts,
+    /// What is known of its extended attributes.
+    pub attributes: Attributes,
+    /// When it was looked at, in seconds since 1970; of volatile entries only.
+    pub seen: Option<i64>,
     /// Contents of a regular file, without `@reference`s.
     pub contents: Option<FileContents>,
     /// Segments of the lists that hold the references of a large file.

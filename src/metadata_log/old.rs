@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use crate::format::object_ref::SegmentId;
 use crate::format::path::{EntryPath, compare};
 use crate::local::stat_cache::{
-    Block, Cursor, Damaged, Doubts, NONSENSE, Remembered, SegmentUse, StanzaPlace, StatCacheReader,
-    StatKey,
+    Attributes, Block, Cursor, Damaged, Doubts, NONSENSE, Remembered, SegmentUse, StanzaPlace,
+    StatCacheReader, StatKey,
 };
 use crate::monitor::Counter;
 
@@ -22,6 +22,10 @@ pub struct OldEntry {
     pub key: StatKey,
     /// What speaks against trusting it.
     pub doubts: Doubts,
+    /// What is known of its extended attributes.
+    pub attributes: Attributes,
+    /// When it was looked at, in seconds since 1970; of volatile entries only.
+    pub seen: Option<i64>,
     /// The device number, of a file with several hard links.
     pub device: Option<u64>,
     /// Whether its stanza has to be written anew, even if nothing changed.
@@ -156,6 +160,8 @@ impl OldBlock {
         Some(OldEntry {
             key: record.key,
             doubts: record.doubts,
+            attributes: record.attributes,
+            seen: record.seen,
             device: record.device,
             renew: self.renew,
             suspect: self.suspect,

@@ -16,7 +16,8 @@ use crate::format::inode::InodeName;
 use crate::format::object_ref::{ObjectRef, Slice};
 use crate::format::path::compare;
 use crate::local::stat_cache::{
-    BlockBuilder, Doubts, FinishedCache, Remembered, StanzaPlace, StatCacheWriter, StatKey,
+    Attributes, BlockBuilder, Doubts, FinishedCache, Given, Remembered, StanzaPlace,
+    StatCacheWriter, StatKey,
 };
 
 /// Entries of a block: about as many as a piece of a log has.
@@ -107,6 +108,8 @@ impl CacheBuilder {
             mtime: entry.mtime,
             ctime: entry.ctime.unwrap_or(StatKey::UNKNOWN_CTIME),
             inode: name.map_or(0, |name| name.inode),
+            // Other programs recorded no extended attributes: what else they recorded is not believed either.
+            given: self.by_pileus.then(|| given(entry)),
         };
         Remembered {
             key,
@@ -118,9 +121,32 @@ impl CacheBuilder {
                 partial: entry.partial,
                 rebuilt: contents.is_some() && !(self.indexed && self.by_pileus),
             },
+            attributes: Attributes {
+                digest: Attributes::digest_of(&entry.xattrs),
+                incomplete: entry.incomplete,
+                ..Attributes::default()
+            },
+            seen: None,
             contents,
             lists: Vec::new(),
         }
+    }
+}
+
+/// Returns what a stat gave for an entry.
+fn given(entry: &Entry) -> Given {
+    let device = match &entry.kind {
+        EntryKind::CharDevice(device) | EntryKind::BlockDevice(device) => {
+            makedev(device.major.into(), device.minor.into())
+        }
+        _ => 0,
+    };
+    Given {
+        mode: entry.mode,
+        user: entry.user.id,
+        group: entry.group.id,
+        links: entry.links,
+        device,
     }
 }
 

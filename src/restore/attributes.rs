@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::sys::stat::{FileStat, SFlag};
 
 use self::names::NameCache;
-use self::subject::Subject;
+pub(super) use self::subject::Subject;
 use super::abilities::{Abilities, FileSystems, Granule, Lost};
 use super::target;
 use crate::format::entry::{Entry, EntryKind, FileTime};
@@ -36,7 +36,7 @@ const SET_GROUP_ID: u32 = 0o2000;
 const ACL_PREFIX: &[u8] = b"system.posix_acl_";
 
 /// Extended attribute that holds the capabilities of a program.
-const CAPABILITY: &[u8] = b"security.capability";
+pub(super) const CAPABILITY: &[u8] = b"security.capability";
 
 /// Who owns what is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

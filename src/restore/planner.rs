@@ -21,6 +21,7 @@ use super::blocked::Blocked;
 use super::collision::{self, Decision, Kept, Overwrite, decide};
 use super::contents::name_taken;
 use super::folding::{Claims, TAKEN};
+use super::incomplete;
 use super::layout::Placed;
 use super::rest::Failed;
 use super::spool::{Place, Spool, SpoolWriter, Work};
@@ -82,6 +83,8 @@ pub(crate) struct Planner<'r, 't> {
     directories: Vec<Place>,
     opened_up: Vec<(EntryPath, u32)>,
     kept: Kept,
+    /// Number of entries of which the snapshot may lack extended attributes.
+    incomplete: u64,
 }
 
 impl<'r, 't> Planner<'r, 't> {
@@ -104,6 +107,7 @@ impl<'r, 't> Planner<'r, 't> {
             directories: Vec::new(),
             opened_up: Vec::new(),
             kept: Kept::default(),
+            incomplete: 0,
         })
     }
 
@@ -140,6 +144,7 @@ impl<'r, 't> Planner<'r, 't> {
             Relation::Above | Relation::Outside => {}
             Relation::Within => {
                 self.make_leading(&entry.path)?;
+                self.incomplete += u64::from(entry.incomplete);
                 if is_directory {
                     self.add_directory(&entry, Relation::Within)?;
                 } else {
@@ -154,6 +159,7 @@ impl<'r, 't> Planner<'r, 't> {
     pub(crate) fn finish(mut self) -> Result<Plan> {
         self.blocked.tell(self.restorer.monitor);
         self.kept.tell(self.restorer.monitor);
+        incomplete::tell(self.incomplete, self.restorer.monitor);
         Ok(Plan {
             spool: self.spool.finish(),
             tasks: self.tasks.finish()?,
@@ -174,6 +180,15 @@ impl<'r, 't> Planner<'r, 't> {
             }
         }
         Ok(())
+    }
+
+    /// Adds to an entry what is there and may have been in the snapshot.
+    fn add_living(&mut self, entry: &mut Entry) {
+        let (parent, name) = entry.path.split();
+        if let Ok(parent) = self.cursor.enter(parent) {
+            let living = incomplete::living(parent, name, entry);
+            entry.xattrs.extend(living);
+        }
     }
 
     /// Notes a directory that gets its attributes last.
@@ -216,6 +231,9 @@ impl<'r, 't> Planner<'r, 't> {
                 return Ok(());
             }
         };
+        if replace {
+            self.add_living(&mut entry);
+        }
         let key = link_key(&entry);
         if let Some(first) = key.as_ref().and_then(|key| self.linked.get(key)) {
             let first = first.place;

@@ -66,5 +66,6 @@ mod special_files;
 mod stats;
 mod stdin;
 mod store_files;
+mod trusting;
 mod unstable;
 mod week;

@@ -101,7 +101,7 @@ fn a_backup_tells_what_it_did_and_when() {
         (last - start - told["duration_seconds"]).abs() < 0.01,
         "{told:?}"
     );
-    assert_eq!(told.len(), 14, "{told:?}");
+    assert_eq!(told.len(), 15, "{told:?}");
     let mode = fs::metadata(place.join("m.prom"))
         .expect("is there")
         .permissions()

@@ -28,6 +28,9 @@ impl Entry {
             _ => {}
         }
         encode_owner(out, "group", &self.group);
+        if self.incomplete {
+            text_field(out, "incomplete", format_args!("1"));
+        }
         if let Some(inode) = &self.inode {
             field(out, "inode", |out| out.extend_from_slice(inode));
         }

@@ -31,6 +31,7 @@ impl Entry {
             links,
             volatile: stanza.get("volatile").is_some_and(|v| v != b"0"),
             partial: stanza.get("partial").is_some_and(|v| v != b"0"),
+            incomplete: stanza.get("incomplete").is_some_and(|v| v != b"0"),
             xattrs: optional(stanza, "xattrs", parse_xattrs)?.unwrap_or_default(),
         })
     }

@@ -110,10 +110,10 @@ proptest! {
         path in vec(1_u8.., 1..30).prop_filter_map("a valid path", |p| EntryPath::new(p).ok()),
         kind in kinds(), mode in 0..0o10000_u32, user in owners(), group in owners(), mtime in times(),
         ctime in option::of(times()), inode in option::of("[0-9]{1,3}/[0-9]{1,9}"), links in 1_u64.., volatile: bool, partial: bool,
-        xattrs in vec((vec(1_u8.., 1..9), vec(any::<u8>(), 0..9)), 0..4),
+        incomplete: bool, xattrs in vec((vec(1_u8.., 1..9), vec(any::<u8>(), 0..9)), 0..4),
     ) {
         let inode = inode.map(String::into_bytes);
-        let entry = Entry { path, kind, mode, user, group, mtime, ctime, inode, links, volatile, partial, xattrs };
+        let entry = Entry { path, kind, mode, user, group, mtime, ctime, inode, links, volatile, partial, incomplete, xattrs };
         let mut text = Vec::new();
         entry.encode(&mut text);
         prop_assert_eq!(parse(&text).expect("parses"), entry);

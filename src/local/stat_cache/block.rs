@@ -4,14 +4,14 @@
 //! snapshot needs for the sake of the piece, so that an unchanged piece costs no look at its entries' references either.
 //! docs/local-state.md, "Stat cache", has the layout.
 
-use std::collections::HashMap;
-
-use super::code::{Source, put, put_signed};
-use super::data::{decode_contents, encode_contents, is_rebuilt};
+use super::builder::BlockBuilder;
+use super::code::Source;
+use super::data::{decode_contents, is_rebuilt};
 use super::head::Head;
-use super::{Doubts, Remembered, StatKey};
-use crate::format::entry::{FileContents, FileTime};
-use crate::format::object_ref::{DataRef, ObjectRef, SegmentId};
+use super::known::{Known, Owned};
+use super::{Attributes, Doubts, Remembered, StatKey};
+use crate::format::entry::FileTime;
+use crate::format::object_ref::{ObjectRef, SegmentId};
 
 /// A segment, and how many bytes of its objects are referred to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,10 @@ pub struct Block {
     pub(super) body: Vec<u8>,
     /// Where it begins in the file; `None` if it is new.
     pub(super) offset: Option<u64>,
-    head: Head,
-    entries_at: usize,
+    pub(super) head: Head,
+    pub(super) entries_at: usize,
+    /// Whether its entries say what [`Known`] has: those of layout 2 do not.
+    pub(super) has_known: bool,
 }
 
 /// The fixed part of an entry.
@@ -52,6 +54,10 @@ pub struct Record {
     pub device: Option<u64>,
     /// What speaks against trusting it.
     pub doubts: Doubts,
+    /// What is known of its extended attributes.
+    pub attributes: Attributes,
+    /// When it was looked at, in seconds since 1970; of volatile entries only.
+    pub seen: Option<i64>,
     /// Index in the head's `texts`, start, length.
     text: (u32, u32, u32),
     /// Where its contents are described: start in the body, length.
@@ -70,30 +76,36 @@ pub struct Cursor {
 
 /// What an entry is told relative to: fields of the one before it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Delta {
-    ctime_seconds: i64,
-    inode: i64,
-    text: u32,
-    text_end: u32,
+pub(super) struct Delta {
+    pub(super) ctime_seconds: i64,
+    pub(super) inode: i64,
+    pub(super) text: u32,
+    pub(super) text_end: u32,
+    pub(super) owned: Owned,
 }
 
-const KIND: u8 = 0x0f;
-const VOLATILE: u8 = 0x10;
+pub(super) const KIND: u8 = 0x0f;
+pub(super) const VOLATILE: u8 = 0x10;
 /// Of regular files; of directories it says that they are partial.
-const UNSTABLE: u8 = 0x20;
+pub(super) const UNSTABLE: u8 = 0x20;
 /// It has several hard links.
-const LINKED: u8 = 0x40;
+pub(super) const LINKED: u8 = 0x40;
 /// The type of regular files, which alone have contents.
 const REGULAR: u8 = 8;
 /// The type of directories.
 const DIRECTORY: u8 = 4;
 /// The stanza does not follow that of the entry before.
-const PLACED: u8 = 0x80;
+pub(super) const PLACED: u8 = 0x80;
+
+/// The first bytes of a block of layout 3. One of layout 2 begins with the number of its texts, which is never 0.
+pub(super) const LAYOUT: [u8; 2] = [0, 3];
 
 impl Block {
     /// Understands a block's bytes; none if they make no sense.
     pub(super) fn parse(body: Vec<u8>, offset: u64) -> Option<Self> {
-        let mut source = Source::new(&body);
+        let has_known = body.first() == Some(&LAYOUT[0]);
+        let begun = body.strip_prefix(&LAYOUT);
+        let mut source = Source::new(if has_known { begun? } else { &body });
         let head = Head::decode(&mut source)?;
         let entries_at = body.len() - source.left();
         Some(Self {
@@ -101,6 +113,7 @@ impl Block {
             offset: Some(offset),
             head,
             entries_at,
+            has_known,
         })
     }
 
@@ -125,7 +138,7 @@ impl Block {
                 return None;
             }
         }
-        (builder.count > 0).then(|| builder.finish(*self.piece(), 0, u32::MAX))
+        (builder.entries() > 0).then(|| builder.finish(*self.piece(), 0, u32::MAX))
     }
 
     /// Returns the reference to the piece.
@@ -193,6 +206,8 @@ impl Block {
             key: record.key,
             device: record.device,
             doubts: record.doubts,
+            attributes: record.attributes,
+            seen: record.seen,
             contents: None,
             lists: Vec::new(),
         };
@@ -235,14 +250,14 @@ impl Cursor {
             return true;
         }
         let mut source = Source::new(&block.body[self.at..]);
-        let record = self.decode(&mut source, block.body.len());
+        let record = self.decode(&mut source, block);
         self.at = block.body.len() - source.left();
         self.index += u32::from(record.is_some());
         self.record = record;
         self.record.is_some()
     }
 
-    fn decode(&mut self, source: &mut Source<'_>, body_bytes: usize) -> Option<Record> {
+    fn decode(&mut self, source: &mut Source<'_>, block: &Block) -> Option<Record> {
         let shared = usize::try_from(source.number()?).ok()?;
         let rest = usize::try_from(source.number()?).ok()?;
         if shared > self.path.len() {
@@ -270,25 +285,33 @@ impl Cursor {
         };
         delta.inode = delta.inode.wrapping_add(source.signed()?);
         let size = source.number()?;
+        let (kind, is_linked) = (flags & KIND, flags & LINKED != 0);
+        let device = if is_linked {
+            Some(source.number()?)
+        } else {
+            None
+        };
+        let known = if block.has_known {
+            Known::decode(source, kind, is_linked, &mut delta.owned)?
+        } else {
+            Known::default()
+        };
         let mut contents = (0, 0);
         let mut rebuilt = false;
-        let device = match flags & LINKED {
-            0 => None,
-            _ => Some(source.number()?),
-        };
-        if flags & KIND == REGULAR {
+        if kind == REGULAR {
             let length = usize::try_from(source.number()?).ok()?;
-            contents = (body_bytes - source.left(), length);
+            contents = (block.body.len() - source.left(), length);
             rebuilt = is_rebuilt(source.take(length)?);
         }
-        let is_directory = flags & KIND == DIRECTORY;
+        let is_directory = kind == DIRECTORY;
         Some(Record {
             key: StatKey {
-                kind: flags & KIND,
+                kind,
                 size,
                 mtime,
                 ctime,
                 inode: delta.inode.cast_unsigned(),
+                given: known.given,
             },
             device,
             doubts: Doubts {
@@ -297,168 +320,10 @@ impl Cursor {
                 partial: is_directory && flags & UNSTABLE != 0,
                 rebuilt,
             },
+            attributes: known.attributes,
+            seen: known.seen,
             text,
             contents,
         })
-    }
-}
-
-/// Builds the block of a piece, entry by entry in path order.
-#[derive(Debug, Default)]
-pub struct BlockBuilder {
-    entries: Vec<u8>,
-    path: Vec<u8>,
-    delta: Delta,
-    count: u32,
-    /// Objects but for the piece itself, which has index 0 and is known last.
-    texts: Vec<ObjectRef>,
-    segments: Vec<SegmentUse>,
-    indexes: HashMap<SegmentId, u32>,
-    large: Vec<u64>,
-    text_bytes: u64,
-}
-
-impl BlockBuilder {
-    /// Returns the number of entries so far.
-    #[must_use]
-    pub fn entries(&self) -> u32 {
-        self.count
-    }
-
-    /// Returns the length of all stanzas so far, in bytes.
-    #[must_use]
-    pub fn text_bytes(&self) -> u64 {
-        self.text_bytes
-    }
-
-    /// Appends an entry.
-    pub fn push(&mut self, path: &[u8], remembered: &Remembered, place: StanzaPlace) {
-        let text = self.text_index(place.object);
-        let contents = remembered
-            .contents
-            .as_ref()
-            .map(|contents| self.encode(contents, remembered));
-        let shared = self
-            .path
-            .iter()
-            .zip(path)
-            .take_while(|(a, b)| a == b)
-            .count();
-        self.path.truncate(shared);
-        self.path.extend_from_slice(&path[shared..]);
-
-        let (out, key, delta) = (&mut self.entries, &remembered.key, &mut self.delta);
-        put(out, shared as u64);
-        put(out, (path.len() - shared) as u64);
-        out.extend_from_slice(&path[shared..]);
-        let placed = (text, place.start) != (delta.text, delta.text_end);
-        let doubts = remembered.doubts;
-        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        out.push(
-            key.kind & KIND
-                | flag(doubts.volatile, VOLATILE)
-                | flag(doubts.unstable || doubts.partial, UNSTABLE)
-                | flag(remembered.device.is_some(), LINKED)
-                | flag(placed, PLACED),
-        );
-        put(out, place.length.into());
-        if placed {
-            put(out, text.into());
-            put(out, place.start.into());
-        }
-        put_signed(out, key.mtime.seconds);
-        put(out, key.mtime.nanoseconds.into());
-        put_signed(out, key.ctime.seconds.wrapping_sub(delta.ctime_seconds));
-        put(out, key.ctime.nanoseconds.into());
-        let inode = key.inode.cast_signed();
-        put_signed(out, inode.wrapping_sub(delta.inode));
-        put(out, key.size);
-        if let Some(device) = remembered.device {
-            put(out, device);
-        }
-        if let Some(contents) = contents {
-            put(out, contents.len() as u64);
-            out.extend_from_slice(&contents);
-        }
-        *delta = Delta {
-            ctime_seconds: key.ctime.seconds,
-            inode,
-            text,
-            text_end: place.start + place.length,
-        };
-        self.count += 1;
-        self.text_bytes += u64::from(place.length);
-    }
-
-    /// Completes the block of a piece that was stored as `piece`, whose own length is `piece_bytes` and which has `slices`.
-    #[must_use]
-    pub fn finish(mut self, piece: ObjectRef, piece_bytes: u64, slices: u32) -> Block {
-        self.add_use(piece.object.segment, piece_bytes);
-        let mut texts = vec![piece];
-        texts.append(&mut self.texts);
-        let head = Head {
-            texts,
-            segments: self.segments,
-            large: self.large,
-            slices,
-            text_bytes: self.text_bytes,
-            entries: self.count,
-        };
-        let mut body = Vec::with_capacity(self.entries.len() + 256);
-        head.encode(&mut body);
-        let entries_at = body.len();
-        body.extend_from_slice(&self.entries);
-        Block {
-            body,
-            offset: None,
-            head,
-            entries_at,
-        }
-    }
-
-    /// Takes note that the block needs bytes of a segment.
-    pub fn add_use(&mut self, segment: SegmentId, bytes: u64) {
-        let index = self.segment_index(segment) as usize;
-        // Lengths of references may come from a store, by way of a rebuild.
-        let used = &mut self.segments[index].bytes;
-        *used = used.saturating_add(bytes);
-    }
-
-    fn encode(&mut self, contents: &FileContents, remembered: &Remembered) -> Vec<u8> {
-        let Remembered { key, lists, .. } = remembered;
-        for list in lists {
-            self.add_use(list.segment, list.bytes);
-        }
-        for reference in &contents.data {
-            if let DataRef::Object(object) = reference {
-                self.add_use(object.object.segment, object.length().unwrap_or(0));
-            }
-        }
-        if key.size >= super::LARGE_FILE_BYTES {
-            self.large.push(key.inode);
-        }
-        let rebuilt = remembered.doubts.rebuilt;
-        encode_contents(contents, rebuilt, key.size, lists, &mut |segment| {
-            self.segment_index(segment)
-        })
-    }
-
-    fn segment_index(&mut self, segment: SegmentId) -> u32 {
-        let segments = &mut self.segments;
-        *self.indexes.entry(segment).or_insert_with(|| {
-            segments.push(SegmentUse { segment, bytes: 0 });
-            u32::try_from(segments.len() - 1).expect("a block needs fewer segments")
-        })
-    }
-
-    /// Returns the index of the object that holds a stanza; 0 for the piece under way.
-    fn text_index(&mut self, object: Option<ObjectRef>) -> u32 {
-        let Some(object) = object else { return 0 };
-        let known = self.texts.iter().rposition(|text| *text == object);
-        let index = known.unwrap_or_else(|| {
-            self.texts.push(object);
-            self.texts.len() - 1
-        });
-        u32::try_from(index + 1).expect("a piece has fewer slices")
     }
 }

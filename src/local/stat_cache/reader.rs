@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{
-    BLOCK_HEADER_BYTES, Block, DIGEST_BYTES, INDEX_ENTRY_BYTES, MAGIC, Remembered, digest,
+    BLOCK_HEADER_BYTES, Block, DIGEST_BYTES, INDEX_ENTRY_BYTES, MAGIC, MAGIC_BEFORE, Remembered,
+    digest,
 };
 use crate::local::open_existing;
 
@@ -77,7 +78,7 @@ impl StatCacheReader {
         if self.offset == 0 {
             let mut magic = [0; MAGIC.len()];
             self.file.read_exact(&mut magic)?;
-            if &magic != MAGIC {
+            if &magic != MAGIC && &magic != MAGIC_BEFORE {
                 return Err(invalid("is damaged, or of another version"));
             }
             self.offset = MAGIC.len() as u64;

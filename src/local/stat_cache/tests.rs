@@ -30,6 +30,17 @@ fn key(size: u64, inode: u64) -> StatKey {
         mtime: time(5),
         ctime: time(999_999_999),
         inode,
+        given: Some(given(1)),
+    }
+}
+
+fn given(links: u64) -> Given {
+    Given {
+        mode: 0o640,
+        user: 1000,
+        group: 100,
+        links,
+        device: 0,
     }
 }
 
@@ -38,6 +49,8 @@ fn file(size: u64, inode: u64, data: Vec<DataRef>) -> Remembered {
         key: key(size, inode),
         device: None,
         doubts: Doubts::default(),
+        attributes: Attributes::default(),
+        seen: None,
         contents: Some(FileContents {
             size,
             checksum: Some(Checksum::of(Algorithm::Sha1, &inode.to_le_bytes())),
@@ -271,6 +284,33 @@ fn damage_anywhere_is_noticed_before_anything_behind_it_is_believed() {
 }
 
 #[test]
+fn a_block_of_the_layout_before_is_understood() {
+    let block = block(0, &[]);
+    let mut body = Vec::new();
+    block.head.encode(&mut body);
+    // The number of entries is the last of the head.
+    *body.last_mut().expect("is there") = 2;
+    for (path, flags, length) in [(b'a', 4, 10), (b'b', 4 | 0x10, 10)] {
+        // Path, flags and length; times of 5 s and 3 ns, 0 s after the one before; inode 1 more than the one before; size.
+        body.extend_from_slice(&[0, 1, path, flags, length, 10, 3, 0, 3, 2, 0]);
+    }
+    let read = entries(&Block::parse(body, 16).expect("makes sense"));
+    let names: Vec<&str> = read.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    let (_, last) = &read[1];
+    assert!(last.doubts.volatile && last.seen.is_none());
+    assert_eq!((last.key.inode, last.key.mtime.seconds), (2, 5));
+    assert_eq!(
+        (last.key.given, last.attributes),
+        (None, Attributes::default())
+    );
+    assert!(last.key.agrees_with(&StatKey {
+        given: Some(given(1)),
+        ..last.key
+    }));
+}
+
+#[test]
 fn names_of_the_files() {
     for name in [
         "statcache",
@@ -309,7 +349,40 @@ fn references() -> impl Strategy<Value = Vec<DataRef>> {
     proptest::collection::vec(one, 0..20)
 }
 
+fn attributes() -> impl Strategy<Value = Attributes> {
+    let any = (any::<u64>(), any::<bool>(), any::<bool>(), any::<bool>());
+    any.prop_map(|(digest, incomplete, unsupported, hidden)| Attributes {
+        digest,
+        incomplete,
+        unsupported,
+        hidden,
+    })
+}
+
 proptest! {
+    #[test]
+    fn what_a_stat_gives_and_what_is_known_of_attributes_comes_back(
+        entries_of in proptest::collection::vec(
+            (0..16_u8, any::<Option<(u32, u32, u32, u64, u64)>>(), attributes(), any::<Option<i64>>(), any::<bool>()), 1..9),
+    ) {
+        let all: Vec<(String, Remembered)> = entries_of.into_iter().enumerate().map(|(i, (kind, given, attributes, seen, is_linked))| {
+            let given = given.map(|(mode, user, group, links, device)| Given {
+                mode: mode & 0o7777, user, group,
+                links: if is_linked { links } else { 1 },
+                device: if matches!(kind, 2 | 6) { device } else { 0 },
+            });
+            let contents = (kind == 8).then(FileContents::default);
+            let key = StatKey { kind, given, ..key(0, 7) };
+            let device = is_linked.then_some(77);
+            let remembered = Remembered { key, device, attributes, seen, contents, doubts: Doubts::default(), lists: Vec::new() };
+            (format!("{i}"), remembered)
+        }).collect();
+        let named: Vec<_> = all.iter().map(|(path, remembered)| (path.as_str(), remembered.clone())).collect();
+        let block = block(0, &named);
+        let read = Block::parse(block.body.clone(), 16).expect("makes sense");
+        prop_assert_eq!(entries(&read), all);
+    }
+
     #[test]
     fn contents_of_any_shape_come_back(data in references(), lists: Vec<u8>, inode: u64, other: Option<u64>) {
         let size = data.iter().filter_map(DataRef::length).sum();

@@ -152,14 +152,13 @@ impl NewFile {
         file.set_len(0)?;
         let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
         let mut index = Vec::new();
-        match old.filter(|_| end > MAGIC.len() as u64) {
-            Some(old) => {
-                let old = old.reopen()?;
-                copy_range(&old, 0..end, &mut out)?;
-                // Without the index some renamed files are stored whole; that is all.
-                index = index_before(&old, end).unwrap_or_default();
-            }
-            None => out.write_all(MAGIC)?,
+        out.write_all(MAGIC)?;
+        let begin = MAGIC.len() as u64;
+        if let Some(old) = old.filter(|_| end > begin) {
+            let old = old.reopen()?;
+            copy_range(&old, begin..end, &mut out)?;
+            // Without the index some renamed files are stored whole; that is all.
+            index = index_before(&old, end).unwrap_or_default();
         }
         Ok(Self {
             out,

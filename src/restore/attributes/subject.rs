@@ -18,7 +18,7 @@ use xattr::FileExt as _;
 use crate::format::entry::FileTime;
 
 /// What attributes are given to.
-pub(super) struct Subject<'f> {
+pub(in crate::restore) struct Subject<'f> {
     fd: BorrowedFd<'f>,
     /// For a pinned file, on which the calls that take a descriptor fail: a name that the kernel resolves to exactly this
     /// file, without going on to where a symbolic link points.
@@ -33,7 +33,7 @@ impl<'f> Subject<'f> {
     }
 
     /// Makes a subject of a descriptor that only pins a file.
-    pub(super) fn pinned(fd: BorrowedFd<'f>) -> Self {
+    pub(in crate::restore) fn pinned(fd: BorrowedFd<'f>) -> Self {
         let proc_path = Some(format!("/proc/self/fd/{}", fd.as_raw_fd()).into());
         Self { fd, proc_path }
     }
@@ -90,7 +90,15 @@ impl<'f> Subject<'f> {
         }
     }
 
-    pub(super) fn xattr_names(&self) -> io::Result<xattr::XAttrs> {
+    pub(in crate::restore) fn xattr(&self, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let name = OsStr::from_bytes(name);
+        match &self.proc_path {
+            Some(path) => xattr::get_deref(path, name),
+            None => Open(self.fd).get_xattr(name),
+        }
+    }
+
+    pub(in crate::restore) fn xattr_names(&self) -> io::Result<xattr::XAttrs> {
         match &self.proc_path {
             Some(path) => xattr::list_deref(path),
             None => Open(self.fd).list_xattr(),

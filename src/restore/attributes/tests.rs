@@ -81,6 +81,7 @@ fn entry(kind: EntryKind, mode: u32, user: u32, group: u32) -> Entry {
         links: 1,
         volatile: false,
         partial: false,
+        incomplete: false,
         xattrs: Vec::new(),
     }
 }

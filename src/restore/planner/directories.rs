@@ -55,7 +55,9 @@ impl Planner<'_, '_> {
             self.finish_later(entry)?;
         } else if !collision::keeps_attributes(overwrite, relation) {
             self.open_up(entry);
-            self.finish_later(entry)?;
+            let mut entry = entry.clone();
+            self.add_living(&mut entry);
+            self.finish_later(&entry)?;
         } else if let Some(mode) = self.open_up(entry) {
             self.opened_up.push((entry.path.clone(), mode));
         }

@@ -79,6 +79,7 @@ fn entry(number: usize, numbers: &mut Numbers, object: &mut u32) -> Entry {
         links: 1,
         volatile: false,
         partial: false,
+        incomplete: false,
         xattrs: Vec::new(),
     }
 }

@@ -6,7 +6,8 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use pileus::format::entry::EntryKind;
 use pileus::local::stat_cache::{
-    BlockBuilder, Doubts, Remembered, StanzaPlace, StatCacheReader, StatCacheWriter, StatKey,
+    Attributes, BlockBuilder, Doubts, Given, Remembered, StanzaPlace, StatCacheReader,
+    StatCacheWriter, StatKey,
 };
 
 use crate::{made, place};
@@ -34,11 +35,20 @@ fn remembered() -> Vec<(Vec<u8>, Remembered)> {
                 mtime: entry.mtime,
                 ctime: entry.ctime.expect("was made with one"),
                 inode,
+                given: Some(Given {
+                    mode: entry.mode,
+                    user: entry.user.id,
+                    group: entry.group.id,
+                    links: 1,
+                    device: 0,
+                }),
             };
             let remembered = Remembered {
                 key,
                 device: None,
                 doubts: Doubts::default(),
+                attributes: Attributes::default(),
+                seen: None,
                 contents,
                 lists: Vec::new(),
             };

@@ -14,11 +14,9 @@ fn every_status_is_told_of_each_path_and_counted() {
     assert_eq!(class, "data\nmetadata\n");
     nights.place.sh("cd tree; rm gone; touch old; echo new >new; head -c 1048576 grown >joined; head -c 500000 /dev/urandom >>joined; printf abc | dd of=edited bs=1 seek=1500000 conv=notrunc status=none");
     for (status, paths) in [
-        ("new", vec!["tree", "tree/new"]),
-        (
-            "old",
-            vec!["tree/grown", "tree/old", "tree/old-small", "tree/repack"],
-        ),
+        ("new", vec!["tree/new"]),
+        ("metadata", vec!["tree", "tree/old"]),
+        ("old", vec!["tree/grown", "tree/old-small", "tree/repack"]),
         ("partial", vec!["tree/joined"]),
         ("sub-file", vec!["tree/edited"]),
     ] {
