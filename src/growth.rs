@@ -15,6 +15,7 @@ use crate::format::snapshot_name::SnapshotName;
 use crate::monitor::Counter;
 use crate::snapshot;
 use crate::store::catalog::Catalog;
+use crate::store::lengths::Lengths;
 
 /// Numbers of one snapshot.
 #[derive(Clone, Debug)]
@@ -74,7 +75,7 @@ pub fn read(
     tell: &mut dyn FnMut(SnapshotStats, &Descriptor) -> Result<()>,
 ) -> Result<Segments> {
     let mut segments = Segments::default();
-    let mut place = 0;
+    let (mut place, mut lengths) = (0, Lengths::default());
     let wanted = catalog
         .snapshots()
         .filter(|name| scheme.is_none_or(|s| name.scheme() == s));
@@ -98,13 +99,14 @@ pub fn read(
             disk_bytes: 0,
             new_disk_bytes: 0,
         };
+        lengths.add(&descriptor);
         for &segment in &descriptor.segments {
             let known = segments.known.entry(segment).or_insert_with(|| {
-                let disk_bytes = disk_bytes(catalog, segment).unwrap_or_else(|| {
-                    let reason = format_args!("needs segment {segment}, which is missing");
+                if let Some(fault) = lengths.look(catalog, segment) {
+                    let reason = format_args!("needs segment {segment}, which {fault}");
                     monitor.problem(name.to_string().as_bytes(), reason);
-                    0
-                });
+                }
+                let disk_bytes = disk_bytes(catalog, segment).unwrap_or(0);
                 stats.new_disk_bytes = stats.new_disk_bytes.saturating_add(disk_bytes);
                 Known {
                     first: place,

@@ -39,6 +39,7 @@ use crate::local::lock::{self, Patience, Waiting};
 use crate::monitor::{Counter, Monitor};
 use crate::store::dir::{StoreDir, is_there};
 use crate::store::inventory::{Inventory, pin_file};
+use crate::store::lengths::Lengths;
 use crate::wording::{of_scheme, schemes};
 
 pub use execute::Removed;
@@ -101,7 +102,13 @@ pub fn foresee(
 ) -> Result<Plan> {
     let inventory = Inventory::take(&options.store)?;
     let sequence_known = sequence.unwrap_or_default();
-    let survey = Survey::make(&options.store, inventory, sequence_known, now)?;
+    let survey = Survey::make(
+        &options.store,
+        inventory,
+        sequence_known,
+        Lengths::default(),
+        now,
+    )?;
     let has_lock = is_there(&options.store.join(lock::FILE_NAME))?;
     let locked = sequence.is_some() || has_lock;
     Plan::make(options, &survey, locked, &HashSet::new(), now)
@@ -141,7 +148,9 @@ impl<'m> Prune<'m> {
         let abandoned: HashSet<_> = abandoned.transpose()?.unwrap_or_default();
         let is_lost = |id: &&SegmentId| !inventory.segments.contains_key(*id);
         let lost = abandoned.iter().filter(is_lost).copied().collect();
-        let survey = Survey::make(&options.store, inventory, &sequence, now)?;
+        let lengths = local.as_ref().map(Local::lengths).transpose()?;
+        let lengths = lengths.unwrap_or_default();
+        let survey = Survey::make(&options.store, inventory, &sequence, lengths, now)?;
         // Else every segment would look like an orphan.
         if survey.snapshots.is_empty() {
             bail!(

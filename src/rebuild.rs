@@ -32,6 +32,7 @@ use crate::monitor::{Counter, Monitor};
 use crate::snapshot;
 use crate::store::catalog::Catalog;
 use crate::store::dir::StoreDir;
+use crate::store::lengths::Lengths;
 use crate::wording::of_scheme;
 
 use logs::Logs;
@@ -107,7 +108,8 @@ pub fn run(
     let mut database = cleared_database(options, &catalog, &monitor)?;
 
     let mut report = RebuildReport::default();
-    let mut segments = Segments::new(&catalog, &monitor);
+    let lengths = lengths(&catalog, &names);
+    let mut segments = Segments::new(&catalog, &lengths, &monitor);
     let mut logs = Logs::new(&catalog, options.unfilter.as_deref(), &monitor)?;
     let mut caches = Vec::new();
     let latest = latest(&catalog, &names);
@@ -229,6 +231,15 @@ fn open<'n>(
             None
         }
     }
+}
+
+/// Returns what all descriptors say of the lengths of segments; those that cannot be read are reported elsewhere.
+fn lengths(catalog: &Catalog, names: &[SnapshotName]) -> Lengths {
+    let mut lengths = Lengths::default();
+    for descriptor in names.iter().flat_map(|name| catalog.descriptor(name)) {
+        lengths.add(&descriptor);
+    }
+    lengths
 }
 
 /// Returns for each scheme the snapshot that its stat cache is made from: the last complete one, or else the last.

@@ -12,6 +12,7 @@ pub mod dir;
 pub mod expected;
 pub mod filter;
 pub mod inventory;
+pub mod lengths;
 mod member_header;
 pub mod object_cache;
 pub mod pool;

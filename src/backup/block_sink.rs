@@ -14,6 +14,7 @@ use crate::format::segment_group::SegmentGroup;
 use crate::format::sums::FileSum;
 use crate::local::database::{BlockDigest, Database};
 use crate::local::signature::Signature;
+use crate::monitor::Counter;
 use crate::store::filter::{Codec, Filter};
 use crate::store::pool::{Pool, PublishedSegment};
 use crate::store::probe;
@@ -56,7 +57,7 @@ impl Unknown {
 pub(super) struct BlockSink<'r> {
     comparison: Option<Comparison<'r>>,
     database: Database,
-    segments: Segments,
+    segments: Segments<'r>,
     deduplicate: Deduplicate,
     filter: Arc<Filter>,
     segment_bytes: usize,
@@ -83,11 +84,12 @@ impl<'r> BlockSink<'r> {
         filter: Arc<Filter>,
         segment_bytes: usize,
         stored: i64,
+        monitor: &'r Counter<'r>,
     ) -> Self {
         Self {
             comparison: state.comparison,
             database: state.database,
-            segments: Segments::new(state.store),
+            segments: Segments::new(state.store, monitor),
             deduplicate,
             filter,
             segment_bytes,

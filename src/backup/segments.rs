@@ -4,25 +4,29 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, anyhow, bail};
 
 use crate::format::object_ref::SegmentId;
 use crate::format::sums::FileSum;
 use crate::local::database::{Database, KnownSegment};
+use crate::monitor::Counter;
 use crate::store::dir::StoreDir;
 use crate::store::expected::segment_of_file;
+use crate::store::lengths;
 use crate::wording::shell_word;
 
 /// Remembers for each segment that came up whether it may be referred to; some 60 bytes for each.
-pub(super) struct Segments {
+pub(super) struct Segments<'r> {
     store: Arc<StoreDir>,
+    monitor: &'r Counter<'r>,
     usable: HashMap<SegmentId, bool>,
 }
 
-impl Segments {
-    pub(super) fn new(store: Arc<StoreDir>) -> Self {
+impl<'r> Segments<'r> {
+    pub(super) fn new(store: Arc<StoreDir>, monitor: &'r Counter<'r>) -> Self {
         Self {
             store,
+            monitor,
             usable: HashMap::new(),
         }
     }
@@ -32,15 +36,20 @@ impl Segments {
         self.usable.insert(id, true);
     }
 
-    /// Makes sure that segments are in the store still, now that a snapshot is to refer to them. Where several machines use one store, what
+    /// Makes sure that segments are whole in the store still, by their lengths `bytes`, now that a snapshot is to refer to them. Where several machines use one store, what
     /// one of them prunes is guarded by no lock of the other; those of this run, which no snapshot has yet, by nothing but `--orphan-age`.
-    pub(super) fn ensure_still_there(&self, sums: &[FileSum], _bytes: &[u64]) -> Result<()> {
-        for FileSum { file, .. } in sums {
-            if !self.store.has(file)? {
+    pub(super) fn ensure_still_there(&self, sums: &[FileSum], bytes: &[u64]) -> Result<()> {
+        let store = self.store.path().display();
+        for (FileSum { file, .. }, &bytes) in sums.iter().zip(bytes) {
+            let Some(found) = self.store.size(file)? else {
                 bail!(
-                    "{file} went from {} while this run referred to it, so there is no snapshot: something else prunes there; run it \
-                     again",
-                    self.store.path().display()
+                    "{file} went from {store} while this run referred to it, so there is no snapshot: something else prunes there; run it \
+                     again"
+                );
+            };
+            if let Some(fault) = lengths::fault(Path::new(file), found, Some(bytes)) {
+                bail!(
+                    "{file} in {store} {fault}, so there is no snapshot: see that nothing else writes there, and run it again"
                 );
             }
         }
@@ -76,31 +85,43 @@ impl Segments {
         Ok(true)
     }
 
-    /// Looks for a known segment in the store; one that is missing though it is needed ends the run.
+    /// Looks for a known segment in the store. One that is missing though it is needed, or is not whole by its length, is reported, and
+    /// expires: what is in it is stored again. Where all are missing, the store is not what it seems, and the run ends.
     fn is_there(&self, database: &Database, id: SegmentId, segment: &KnownSegment) -> Result<bool> {
         let file = &segment.file;
         if segment_of_file(Path::new(file)) != Some(id) {
             bail!("the local database is damaged: it calls the file of segment {id} {file}");
         }
-        let there = self.store.size(file)?;
-        if there.is_some() && there == segment.disk_bytes {
-            return Ok(true);
-        }
-        if there.is_none() && self.was_pruned(database, id)? {
-            return Ok(false);
-        }
-        let state = if there.is_none() {
-            "is not"
-        } else {
-            "does not have its size"
+        let store = self.store.path();
+        let fault = match self.store.size(file)? {
+            Some(found) => lengths::fault(Path::new(file), found, segment.disk_bytes),
+            None if self.was_pruned(database, id)? => return Ok(false),
+            None if database.has_segment_in(store)? => Some("is missing from the store".to_owned()),
+            None => return Err(nothing_is_there(database, id, file, store)),
         };
-        bail!(
-            "the local state names {file}, which {state} in {}: use the --localdb that belongs to this store; if it does, and the file \
-             is lost, pileus clean --localdb={} --lost={id} lets the next backup store again what was in it; pileus verify --dest={} names all \
-             that are lost",
-            self.store.path().display(),
-            shell_word(database.directory()),
-            shell_word(self.store.path())
+        let Some(fault) = fault else {
+            return Ok(true);
+        };
+        database.expire_segment(id, 0)?;
+        self.monitor.problem_of_state(
+            file.as_bytes(),
+            format_args!(
+                "{fault}: what of it is needed is stored again; pileus verify --dest={} names what older snapshots lost",
+                shell_word(store)
+            ),
         );
+        Ok(false)
     }
+}
+
+/// Says that local state may be that of another store, and what helps if it is not.
+fn nothing_is_there(database: &Database, id: SegmentId, file: &str, store: &Path) -> Error {
+    anyhow!(
+        "the local state names {file}, which is not in {}, nor is any other segment that it knows: use the --localdb that belongs to this \
+         store; if it does, and the files are lost, pileus clean --localdb={} --lost={id} lets the next backup store again what was in one; \
+         pileus verify --dest={} names all that are lost",
+        store.display(),
+        shell_word(database.directory()),
+        shell_word(store)
+    )
 }

@@ -148,8 +148,10 @@ fn named_now(store: &Path) -> Result<HashSet<SegmentId>> {
     let (inventory, catalog) = (Inventory::take(store)?, Catalog::open(store)?);
     let mut named = HashSet::new();
     for (name, files) in &inventory.snapshots {
-        let segments = survey::read(&catalog, name, files).map(|(segments, _)| segments);
-        named.extend(segments.with_context(|| format!("snapshot {name}"))?);
+        let read = survey::read(&catalog, name, files);
+        for descriptor in read.with_context(|| format!("snapshot {name}"))? {
+            named.extend(descriptor.segments);
+        }
     }
     Ok(named)
 }

@@ -20,6 +20,7 @@ use crate::local::lock::{self, Lock, Waiting};
 use crate::monitor::Counter;
 use crate::store::dir::{StoreDir, is_there};
 use crate::store::inventory::Inventory;
+use crate::store::lengths::Lengths;
 use crate::wording::shell_word;
 
 /// Local state in use: its lock, and the database, if there is one.
@@ -126,6 +127,17 @@ impl Local {
             Some(latest) => Err(OtherStore::new(&options.store, &self.directory, latest).into()),
             None => Ok(()),
         }
+    }
+
+    /// Returns the lengths of segments that it knows.
+    pub(super) fn lengths(&self) -> Result<Lengths> {
+        let mut lengths = Lengths::default();
+        if let Some(database) = &self.database {
+            for (segment, bytes) in database.lengths()? {
+                lengths.learn(segment, bytes);
+            }
+        }
+        Ok(lengths)
     }
 
     /// Returns the segments that these snapshots use and no others do, as far as it knows.

@@ -19,7 +19,8 @@ use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
 use crate::store::catalog::{Catalog, ensure_not_renamed};
 use crate::store::expected;
-use crate::store::inventory::{Inventory, SnapshotFiles};
+use crate::store::inventory::{Inventory, SnapshotFiles, StoredFile};
+use crate::store::lengths::{self, Lengths};
 
 /// A store as it was found.
 pub(super) struct Survey {
@@ -43,11 +44,12 @@ pub(super) struct Surveyed {
 }
 
 impl Survey {
-    /// Reads all descriptors; `sequence` is the order in which local state published.
+    /// Reads all descriptors; `sequence` is the order in which local state published, `lengths` what it knows of segments.
     pub(super) fn make(
         store: &Path,
         inventory: Inventory,
         sequence: &[SnapshotName],
+        mut lengths: Lengths,
         now: Timestamp,
     ) -> Result<Self> {
         let catalog = Catalog::open(store)?;
@@ -67,15 +69,12 @@ impl Survey {
                 published: places.get(name).copied(),
             };
             match read(&catalog, name, files) {
-                Ok((segments, problems)) => {
-                    snapshot.problems = problems;
-                    let missing = segments
-                        .iter()
-                        .find(|id| !inventory.segments.contains_key(id));
-                    snapshot.doubt = missing.map(|id| {
-                        format!("segment {id} is missing from the store: see what verify says of it; no rule removes it, --remove={name} does")
-                    });
-                    uses.add(at, &segments);
+                Ok(descriptors) => {
+                    for descriptor in descriptors {
+                        snapshot.problems = snapshot.problems.max(descriptor.problems);
+                        uses.add(at, &descriptor.segments);
+                        lengths.add(&descriptor);
+                    }
                 }
                 Err(error) if is_closed(&error) => {
                     return Err(
@@ -91,6 +90,7 @@ impl Survey {
             }
             snapshots.push(snapshot);
         }
+        doubt_what_lost_segments(&mut snapshots, &inventory, &catalog, &uses, &lengths);
         doubt_what_is_out_of_order(&mut snapshots, now);
         Ok(Self {
             inventory,
@@ -113,14 +113,13 @@ fn is_closed(error: &anyhow::Error) -> bool {
     causes.any(|cause: &io::Error| cause.kind() == io::ErrorKind::PermissionDenied)
 }
 
-/// Reads which segments a snapshot needs, from all descriptors that it has, and how many problems its backup had.
+/// Reads all descriptors that a snapshot has; more than one if both layouts have it.
 pub(super) fn read(
     catalog: &Catalog,
     name: &SnapshotName,
     files: &SnapshotFiles,
-) -> Result<(Vec<SegmentId>, Option<u64>)> {
-    let (mut segments, mut problems) = (Vec::new(), None);
-    for file in &files.descriptors {
+) -> Result<Vec<Descriptor>> {
+    let read = |file: &StoredFile| {
         let text = catalog.read_file(&file.path)?;
         let cannot = || format!("cannot use {}", file.path.display());
         let descriptor = Descriptor::parse(&text).with_context(cannot)?;
@@ -133,10 +132,9 @@ pub(super) fn read(
             file.path.display()
         );
         ensure_whole(catalog, name, &descriptor).with_context(cannot)?;
-        segments.extend(descriptor.segments);
-        problems = problems.max(descriptor.problems);
-    }
-    Ok((segments, problems))
+        Ok(descriptor)
+    };
+    files.descriptors.iter().map(read).collect()
 }
 
 /// Refuses a descriptor whose own sums file names more than it lists: it lost its end, which may have been cut off between two lines.
@@ -151,6 +149,45 @@ fn ensure_whole(catalog: &Catalog, name: &SnapshotName, descriptor: &Descriptor)
         }
     }
     Ok(())
+}
+
+/// Doubts snapshots with a segment that is missing or, by its length, not whole.
+fn doubt_what_lost_segments(
+    snapshots: &mut [Surveyed],
+    inventory: &Inventory,
+    catalog: &Catalog,
+    uses: &Uses,
+    lengths: &Lengths,
+) {
+    let mut faults: Vec<_> = uses
+        .segments()
+        .filter_map(|id| Some((id, fault(inventory, catalog, lengths, id)?)))
+        .collect();
+    faults.sort();
+    for (at, snapshot) in snapshots.iter_mut().enumerate() {
+        if let Some((_, fault)) = faults.iter().find(|(id, _)| uses.has(at, *id)) {
+            snapshot.doubt = Some(format!(
+                "{fault}: see what verify says of it; no rule removes it, --remove={} does",
+                snapshot.name
+            ));
+        }
+    }
+}
+
+/// Returns what is wrong with the file of a segment that a reader would use, named.
+fn fault(
+    inventory: &Inventory,
+    catalog: &Catalog,
+    lengths: &Lengths,
+    id: SegmentId,
+) -> Option<String> {
+    let Some(files) = inventory.segments.get(&id) else {
+        return Some(format!("segment {id} is missing from the store"));
+    };
+    let used = catalog.segment_file(id)?;
+    let file = files.iter().find(|file| file.path == used)?;
+    let fault = lengths::fault(used, file.bytes, lengths.wanted(id))?;
+    Some(format!("segment {} {fault}", used.display()))
 }
 
 /// Doubts snapshots that were published after one of their scheme that has a later time. One whose time has not come yet proves
@@ -214,6 +251,18 @@ impl Uses {
             .iter()
             .zip(&by.0)
             .any(|(word, chosen)| word & chosen != 0)
+    }
+
+    /// Returns every segment that a snapshot names.
+    fn segments(&self) -> impl Iterator<Item = SegmentId> {
+        self.rows.keys().copied()
+    }
+
+    /// Whether the snapshot in this place needs a segment.
+    fn has(&self, snapshot: usize, id: SegmentId) -> bool {
+        let word = |row| self.bits[row * self.row_words + snapshot / 64];
+        let row = self.rows.get(&id);
+        row.is_some_and(|&row| word(row) >> (snapshot % 64) & 1 == 1)
     }
 
     /// Tells whether any snapshot names a segment.

@@ -208,7 +208,8 @@ impl Place {
             Catalog::open(self.dir.path()).expect("lists"),
         );
         for (name, files) in &inventory.snapshots {
-            for segment in survey::read(&catalog, name, files).expect("is read").0 {
+            let read = survey::read(&catalog, name, files).expect("is read");
+            for segment in read.into_iter().flat_map(|read| read.segments) {
                 assert!(
                     inventory.segments.contains_key(&segment),
                     "{name} lost {segment}"

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::Subject;
 use crate::format::checksum::{Algorithm, Checksum, Hasher};
@@ -17,6 +17,7 @@ use crate::local::database::Database;
 use crate::monitor::Counter;
 use crate::store::catalog::Catalog;
 use crate::store::expected::{self, segment_of_file};
+use crate::store::lengths::Lengths;
 use crate::store::segment_reader::open_regular;
 
 /// Adds each segment to the database with the first snapshot that needs it; remembers 16 bytes for each.
@@ -24,14 +25,20 @@ pub(super) struct Segments<'r> {
     catalog: &'r Catalog,
     monitor: &'r Counter<'r>,
     seen: HashSet<SegmentId>,
+    lengths: &'r Lengths,
 }
 
 impl<'r> Segments<'r> {
-    pub(super) fn new(catalog: &'r Catalog, monitor: &'r Counter<'r>) -> Self {
+    pub(super) fn new(
+        catalog: &'r Catalog,
+        lengths: &'r Lengths,
+        monitor: &'r Counter<'r>,
+    ) -> Self {
         Self {
             catalog,
             monitor,
             seen: HashSet::new(),
+            lengths,
         }
     }
 
@@ -82,6 +89,9 @@ impl<'r> Segments<'r> {
             .catalog
             .segment_file(id)
             .context("the segment is missing from the store")?;
+        if let Some(fault) = self.lengths.look(self.catalog, id) {
+            bail!("its file {fault}; what is in it is stored again when it is needed");
+        }
         let wanted = wanted.context("no sums file that is good says what the segment must be")?;
         let path = self.catalog.root().join(file);
         let checksum = match wanted.algorithm() {

@@ -72,6 +72,18 @@ impl Database {
         self.sql(found.optional())
     }
 
+    /// Returns the lengths of the files of all segments that are complete.
+    pub fn lengths(&self) -> Result<Vec<(SegmentId, u64)>> {
+        let sql = "SELECT uuid, disk_bytes FROM segment WHERE disk_bytes >= 0";
+        let mut statement = self.sql(self.connection.prepare(sql))?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        let rows: Vec<([u8; 16], i64)> = self.sql(rows.and_then(Iterator::collect))?;
+        let known = rows.into_iter();
+        Ok(known
+            .map(|(uuid, bytes)| (SegmentId::from_bytes(uuid), bytes.unsigned_abs()))
+            .collect())
+    }
+
     /// Returns what is known of a segment.
     pub fn segment(&self, id: SegmentId) -> Result<Option<KnownSegment>> {
         type Columns = (String, Option<String>, Option<i64>, Option<i64>);

@@ -128,10 +128,10 @@ impl Database {
         }
     }
 
-    /// Whether any known segment is in the store. Names of segments are random, so another store has none of them.
+    /// Whether any segment that was complete at the last commit is in the store. Names of segments are random, so another store has none of them.
     pub fn has_segment_in(&self, store: &Path) -> Result<bool> {
         // The newest first: they are the ones to be found.
-        let sql = "SELECT file FROM segment ORDER BY id DESC";
+        let sql = "SELECT file FROM segment WHERE sha1 IS NOT NULL ORDER BY id DESC";
         let mut statement = self.sql(self.connection.prepare_cached(sql))?;
         let mut rows = self.sql(statement.query([]))?;
         while let Some(row) = self.sql(rows.next())? {

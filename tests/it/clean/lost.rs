@@ -247,12 +247,21 @@ fn a_marking_that_is_killed_has_marked_all_or_nothing() {
 }
 
 #[test]
-fn a_backup_that_misses_a_segment_names_the_way_out() {
+fn a_backup_that_misses_a_segment_says_so_once_and_stores_it_again() {
     let mut nights = nights();
     let file = segments(&nights, "segment_group = 'data'").remove(0);
     delete(&nights, &file);
     let ended = nights.run(&[]);
-    ended.assert_one_line(1, &[&file, "pileus clean", "--lost="]);
+    ended.assert_one_line(3, &[&file, "is missing", "stored again", "pileus verify"]);
+    let ended = nights.run(&[]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let latest = [
+        "verify",
+        "--dest=store",
+        "--snapshot=latest",
+        "--level=files",
+    ];
+    nights.place.succeed(latest);
 }
 
 #[test]
