@@ -28,6 +28,7 @@ mod devices;
 mod doubted;
 mod links;
 mod look_ahead;
+mod neighbours;
 mod pipe;
 mod piped;
 mod previous;
@@ -227,12 +228,17 @@ fn back_up(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
     if knows_none && knows_stores {
         ensure_store(options)?;
     }
-    if knows_none && database.state_id()?.is_none() {
-        // Whoever may only add files cannot list them, and backs up all the same.
-        if let Ok(catalog) = Catalog::open(store.path()) {
-            let (path, scheme) = (store.path(), &options.scheme);
+    let maker = Maker {
+        host: Some(surroundings.host),
+        state: Some(database.state_id()?.unwrap_or(surroundings.state_id)),
+    };
+    // Whoever may only add files cannot list them, and backs up all the same.
+    if let Some(catalog) = place.listed() {
+        let (path, scheme) = (store.path(), &options.scheme);
+        if knows_none && database.state_id()?.is_none() {
             beginning::look(path, catalog.snapshots(), local, scheme, &monitor);
         }
+        neighbours::look(&catalog, &database, scheme, &maker, &monitor)?;
     }
     let scanner = Scanner::new(
         &sources,
@@ -246,10 +252,6 @@ fn back_up(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
     let catalog = comparing.then(|| Catalog::open(store.path())).transpose()?;
     let compare = |catalog| Comparison::new(catalog, &monitor);
 
-    let maker = Maker {
-        host: Some(surroundings.host),
-        state: Some(database.state_id()?.unwrap_or(surroundings.state_id)),
-    };
     let outside = run::Outside {
         clock: surroundings.clock,
         stop: surroundings.stop,
@@ -341,6 +343,12 @@ impl Place {
             since: lock.as_ref().map_or(started, Lock::since),
             _lock: lock,
         })
+    }
+
+    /// Lists the store as this run found it; nothing if it is new or may not be listed.
+    fn listed(&self) -> Option<Catalog> {
+        let listed = || Catalog::open(self.store.path()).ok();
+        self.store_was_there.then(listed).flatten()
     }
 
     /// Removes the store's directory if this run made it: where a disk is not mounted, it would look like a store.

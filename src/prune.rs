@@ -24,6 +24,7 @@ mod local;
 mod plan;
 mod problems;
 pub mod retention;
+mod series;
 mod survey;
 
 use std::collections::HashSet;
@@ -57,6 +58,8 @@ pub struct PruneOptions {
     pub local: Option<PathBuf>,
     /// The only scheme that the rules are for; all, each by itself, if none.
     pub scheme: Option<String>,
+    /// Whether the snapshots of a scheme are one series whoever made them; else those of each host are.
+    pub all_hosts: bool,
     /// What is kept; without a rule only what is named in `remove` goes.
     pub rules: Rules,
     /// Snapshots that no rule may remove from now on.
@@ -159,6 +162,8 @@ impl<'m> Prune<'m> {
             );
         }
         ensure_scheme_is_there(options, &survey)?;
+        let own = local.as_ref().map(Local::state_id).transpose()?.flatten();
+        ensure_orphans_are_old(options, &survey, own.as_deref(), now)?;
         let pins = effective_pins(options, &survey)?;
         let plan = Plan::make(options, &survey, local.is_some(), &abandoned, now)?;
         for snapshot in &plan.snapshots {
@@ -167,6 +172,7 @@ impl<'m> Prune<'m> {
             }
         }
         warn_of_problems(&plan, options.dry_run, &monitor);
+        warn_of_shared(&plan, options, &monitor);
         if let Some(reason) = &plan.stopped {
             monitor.problem(b"segments", reason);
         }
@@ -203,6 +209,40 @@ fn warn_of_problems(plan: &Plan, dry_run: bool, monitor: &Counter<'_>) {
             of_scheme(Some(name.scheme()))
         ));
     }
+}
+
+/// Says which schemes several hosts share: all but one of them may be there by mistake.
+fn warn_of_shared(plan: &Plan, options: &PruneOptions, monitor: &Counter<'_>) {
+    let is_asked = |scheme: &String| options.scheme.as_ref().is_none_or(|asked| asked == scheme);
+    for (scheme, hosts) in plan.shared.iter().filter(|(scheme, _)| is_asked(scheme)) {
+        monitor.warn(&format!(
+            "the snapshots{} come from {hosts}: the rules apply to each by itself (--scheme-of-all-hosts applies them to all together); a \
+             --scheme for each keeps them apart",
+            of_scheme(Some(scheme))
+        ));
+    }
+}
+
+/// Refuses to take young files for orphans where other local states write: their runs hold no lock that is seen here.
+fn ensure_orphans_are_old(
+    options: &PruneOptions,
+    survey: &Survey,
+    own: Option<&str>,
+    now: Timestamp,
+) -> Result<()> {
+    let seconds = now.as_second() - options.orphans_before.as_second();
+    let month_ago = Timestamp::from_second(now.as_second() - 30 * 86_400).unwrap_or(now);
+    let others = series::other_states(&survey.snapshots, own, month_ago);
+    // Without local state, one of them is that of the store's only user.
+    let is_shared = others > usize::from(own.is_none());
+    if seconds >= 86_400 || options.asks_nothing() || !is_shared {
+        return Ok(());
+    }
+    bail!(
+        "--orphan-age is too short for {}, which other machines or users back up to: it would remove what a backup of theirs has just \
+         written; use 1d or more",
+        options.store.display()
+    )
 }
 
 /// Refuses rules for a scheme that has no snapshot: a slip in its name would keep everything for ever, and nobody would hear of it.

@@ -28,6 +28,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<u8, Failur
         store: arguments.dest.clone(),
         local: arguments.localdb.clone(),
         scheme: arguments.scheme.clone(),
+        all_hosts: arguments.scheme_of_all_hosts,
         rules,
         pin: names(&catalog, "--pin", &arguments.pin, now)?,
         unpin: names(&catalog, "--unpin", &arguments.unpin, now)?,

@@ -127,6 +127,7 @@ fn foresee(
         store: arguments.stored.dest.clone(),
         local,
         scheme: arguments.stored.scheme.clone(),
+        all_hosts: false,
         rules,
         pin: Vec::new(),
         unpin: Vec::new(),

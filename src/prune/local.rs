@@ -129,6 +129,12 @@ impl Local {
         }
     }
 
+    /// Returns its id.
+    pub(super) fn state_id(&self) -> Result<Option<String>> {
+        let id = self.database.as_ref().map(Database::state_id);
+        Ok(id.transpose()?.flatten())
+    }
+
     /// Returns the lengths of segments that it knows.
     pub(super) fn lengths(&self) -> Result<Lengths> {
         let mut lengths = Lengths::default();

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::PruneOptions;
 use super::problems::last_without_problems;
 use super::retention::{Keeper, keepers};
+use super::series::{self, Series};
 use super::survey::{Places, Survey, Surveyed};
 use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
@@ -33,6 +34,8 @@ pub struct Plan {
     pub stopped: Option<String>,
     /// Of each scheme that keeps no snapshot whose backup had no problems, the newest such one that goes.
     pub last_without_problems: Vec<SnapshotName>,
+    /// Schemes of several series, with the names of their hosts.
+    pub shared: Vec<(String, String)>,
 }
 
 /// A snapshot and what becomes of it.
@@ -140,7 +143,8 @@ impl Plan {
         now: Timestamp,
     ) -> Result<Self> {
         let mut plan = Self::default();
-        let fates = fates(options, survey)?;
+        let series = series::of_all(&survey.snapshots, options.all_hosts);
+        let fates = fates(options, survey, &series)?;
         for (snapshot, fate) in survey.snapshots.iter().zip(fates) {
             let files = &survey.inventory.snapshots[&snapshot.name];
             plan.snapshots.push(PlannedSnapshot {
@@ -152,8 +156,10 @@ impl Plan {
         if options.asks_nothing() {
             return Ok(plan);
         }
+        let shown = |(scheme, all): (&String, &Vec<_>)| Some((scheme.clone(), series::shown(all)?));
+        plan.shared = series.iter().filter_map(shown).collect();
         plan.foreign = foreign(&survey.inventory);
-        plan.last_without_problems = last_without_problems(survey, &plan.snapshots);
+        plan.last_without_problems = last_without_problems(survey, &plan.snapshots, &series);
         plan.choose_leftovers(options, survey, now);
         plan.choose_segments(options, survey, abandoned, now);
         plan.stop_if_unsafe(survey, locked);
@@ -254,7 +260,7 @@ fn foreign(inventory: &Inventory) -> Vec<PathBuf> {
 
 impl PruneOptions {
     /// Tells whether nothing is to be removed, so that only pins change.
-    fn asks_nothing(&self) -> bool {
+    pub(super) fn asks_nothing(&self) -> bool {
         self.rules.is_empty() && self.remove.is_empty()
     }
 
@@ -265,7 +271,11 @@ impl PruneOptions {
 }
 
 /// Decides about every snapshot.
-fn fates(options: &PruneOptions, survey: &Survey) -> Result<Vec<Fate>> {
+fn fates(
+    options: &PruneOptions,
+    survey: &Survey,
+    series: &BTreeMap<String, Vec<Series>>,
+) -> Result<Vec<Fate>> {
     let snapshots = &survey.snapshots;
     for name in options.remove.iter().chain(&options.pin) {
         if !snapshots.iter().any(|snapshot| snapshot.name == *name) {
@@ -273,7 +283,6 @@ fn fates(options: &PruneOptions, survey: &Survey) -> Result<Vec<Fate>> {
         }
     }
     let mut reasons = vec![Vec::new(); snapshots.len()];
-    let mut schemes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (at, snapshot) in snapshots.iter().enumerate() {
         if survey.is_pinned(&snapshot.name, options) {
             reasons[at].push(Reason::Pinned);
@@ -286,11 +295,11 @@ fn fates(options: &PruneOptions, survey: &Survey) -> Result<Vec<Fate>> {
         if !asked || options.rules.is_empty() {
             reasons[at].push(Reason::NotAsked);
         }
-        schemes.entry(name.scheme()).or_default().push(at);
     }
     let mut superseded = vec![false; snapshots.len()];
-    for places in schemes.into_values() {
-        judge(options, snapshots, &places, &mut reasons, &mut superseded);
+    for series in series.values().flatten() {
+        let places = &series.places;
+        judge(options, snapshots, places, &mut reasons, &mut superseded);
     }
     let fates = snapshots.iter().zip(reasons).zip(superseded);
     Ok(fates
@@ -308,7 +317,7 @@ fn fates(options: &PruneOptions, survey: &Survey) -> Result<Vec<Fate>> {
         .collect())
 }
 
-/// Applies the rules to the snapshots of one scheme. Only those take part that are there for good and not doubted: whatever makes
+/// Applies the rules to the snapshots of one series. Only those take part that are there for good and not doubted: whatever makes
 /// another one go must be able to stand in for it.
 fn judge(
     options: &PruneOptions,

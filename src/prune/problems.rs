@@ -8,30 +8,38 @@
 use std::collections::BTreeMap;
 
 use super::plan::{Cause, Fate, PlannedSnapshot};
+use super::series::Series;
 use super::survey::Survey;
 use crate::format::snapshot_name::SnapshotName;
 
-/// What is known of one scheme.
+/// What is known of one series.
 #[derive(Default)]
-struct Series<'s> {
+struct Found<'s> {
     /// Whether a snapshot stays that is not known to lack anything.
     keeps_whole: bool,
     /// The newest one without problems that no rule keeps.
     newest_to_go: Option<&'s SnapshotName>,
 }
 
-/// Returns, of each scheme that keeps no snapshot without problems, the newest such one that goes.
+/// Returns, of each series that keeps no snapshot without problems, the newest such one that goes.
 pub(super) fn last_without_problems(
     survey: &Survey,
     planned: &[PlannedSnapshot],
+    series: &BTreeMap<String, Vec<Series>>,
 ) -> Vec<SnapshotName> {
-    let mut schemes: BTreeMap<&str, Series<'_>> = BTreeMap::new();
-    for (snapshot, planned) in survey.snapshots.iter().zip(planned) {
+    let all = series.values().flatten();
+    all.filter_map(|series| last_of(survey, planned, &series.places))
+        .collect()
+}
+
+fn last_of(survey: &Survey, planned: &[PlannedSnapshot], places: &[usize]) -> Option<SnapshotName> {
+    let mut series = Found::default();
+    for &at in places {
+        let (snapshot, planned) = (&survey.snapshots[at], &planned[at]);
         let name = &snapshot.name;
         if name.is_checkpoint() {
             continue;
         }
-        let series = schemes.entry(name.scheme()).or_default();
         let is_good = snapshot.doubt.is_none() && snapshot.unreadable.is_none();
         match planned.fate {
             Fate::Kept(_) => {
@@ -43,8 +51,6 @@ pub(super) fn last_without_problems(
             Fate::Removed(_) => {}
         }
     }
-    let without = schemes.into_values().filter(|series| !series.keeps_whole);
-    without
-        .filter_map(|series| series.newest_to_go.cloned())
-        .collect()
+    let newest = series.newest_to_go.filter(|_| !series.keeps_whole);
+    newest.cloned()
 }

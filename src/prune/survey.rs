@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 
 use super::PruneOptions;
-use crate::format::descriptor::Descriptor;
+use crate::format::descriptor::{Descriptor, Maker};
 use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
 use crate::store::catalog::{Catalog, ensure_not_renamed};
@@ -39,6 +39,8 @@ pub(super) struct Surveyed {
     pub(super) unreadable: Option<String>,
     /// How many problems its backup had, where that is known.
     pub(super) problems: Option<u64>,
+    /// Who made it, where that is known.
+    pub(super) maker: Maker,
     /// Its place in the order in which local state published.
     pub(super) published: Option<usize>,
 }
@@ -66,6 +68,7 @@ impl Survey {
                 doubt: None,
                 unreadable: None,
                 problems: None,
+                maker: Maker::default(),
                 published: places.get(name).copied(),
             };
             match read(&catalog, name, files) {
@@ -74,6 +77,7 @@ impl Survey {
                         snapshot.problems = snapshot.problems.max(descriptor.problems);
                         uses.add(at, &descriptor.segments);
                         lengths.add(&descriptor);
+                        snapshot.maker = descriptor.maker;
                     }
                 }
                 Err(error) if is_closed(&error) => {

@@ -177,6 +177,7 @@ impl Place {
             store: self.dir.path().to_owned(),
             local: None,
             scheme: None,
+            all_hosts: false,
             rules,
             pin: Vec::new(),
             unpin: Vec::new(),

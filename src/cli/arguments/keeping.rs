@@ -96,6 +96,10 @@ pub(crate) struct Prune {
     #[arg(long, value_name = "NAME")]
     pub(crate) scheme: Option<String>,
 
+    /// Apply the rules to all snapshots of a scheme together, whichever host made them
+    #[arg(long)]
+    pub(crate) scheme_of_all_hosts: bool,
+
     #[command(flatten)]
     pub(crate) keep: KeepArguments,
 

@@ -252,6 +252,7 @@ impl World {
             local: Some(self.path(self.machine.state))
                 .filter(|state| with_local && state.join("localdb.sqlite").exists()),
             scheme: self.own_scheme(),
+            all_hosts: true,
             rules: Rules::of_local_days(),
             pin: Vec::new(),
             unpin: Vec::new(),
