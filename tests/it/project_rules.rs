@@ -161,8 +161,8 @@ fn arrows_between_layers_point_down() {
     }
 }
 
-/// What `--deduplicate=verify` needs; nothing else of a backup reads the store.
-const COMPARING: [&str; 2] = ["backup.rs", "backup/comparison.rs"];
+/// What `--deduplicate=verify` needs, and who looks for other machines in a few descriptors; nothing else of a backup reads the store.
+const COMPARING: [&str; 3] = ["backup.rs", "backup/comparison.rs", "backup/neighbours.rs"];
 
 /// The half of the metadata log that is written, in step with the stat cache.
 const WRITING_LOG: [&str; 3] = [
