@@ -78,10 +78,12 @@ impl Rules {
     /// Makes rules that keep nothing yet, for days of the system's time zone.
     #[must_use]
     pub fn of_local_days() -> Self {
-        Self::in_zone(TimeZone::system())
+        Self::of_days_in(TimeZone::system())
     }
 
-    fn in_zone(zone: TimeZone) -> Self {
+    /// Makes rules that keep nothing yet, for days of a time zone.
+    #[must_use]
+    pub fn of_days_in(zone: TimeZone) -> Self {
         Self {
             counts: Vec::new(),
             within: None,

@@ -63,6 +63,7 @@ mod signatures;
 mod skipping;
 mod sources;
 mod special_files;
+mod standing_alone;
 mod stats;
 mod stdin;
 mod store_files;

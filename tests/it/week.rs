@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::harness::{Ended, need};
+use crate::harness::{Ended, is_root, need};
 use crate::increments::nights::Nights;
 use crate::increments::portable;
 
@@ -226,6 +226,7 @@ impl Week {
             .expect("is there")
             .to_owned();
         assert!(self.manifests.contains_key(&snapshot));
+        self.is_same(&snapshot, "--root=.");
         if std::env::var_os("PILEUS_TEST_SEED").is_some() {
             self.restores(&snapshot, false);
         }
@@ -258,7 +259,17 @@ impl Week {
             let lost = wanted.iter().find(|line| !restored.contains(line));
             let more = restored.iter().find(|line| !wanted.contains(line));
             panic!("seed {} {snapshot}: {lost:?} became {more:?}", self.seed);
+        } else if is_root() {
+            // Owners come back to root alone.
+            self.is_same(snapshot, "--root=back");
         }
+    }
+
+    /// Fails if `diff` finds anything between a snapshot and the files on the disk.
+    fn is_same(&self, snapshot: &str, root: &str) {
+        let place = &self.nights.place;
+        let ended = place.succeed(["diff", "--dest=store", root, snapshot]);
+        assert_eq!(ended.stdout, "", "seed {} night {}", self.seed, self.night);
     }
 
     /// Looks at everything that is in the store.

@@ -21,7 +21,7 @@ fn rules(counts: &[(Period, usize)], within: Option<&str>, zone: TimeZone) -> Ru
     Rules {
         counts: counts.to_vec(),
         within: within.map(|text| Age::parse(text).expect("an age")),
-        ..Rules::in_zone(zone)
+        ..Rules::of_days_in(zone)
     }
 }
 

@@ -7,20 +7,17 @@
 //! Set `PROPTEST_CASES` for more sequences than the few that a test run has time for.
 
 use std::fs;
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use jiff::{Timestamp, ToSpan};
 use pileus::format::snapshot_name::SnapshotName;
 use pileus::prune::Prune;
 use pileus::prune::retention::Period;
-use pileus::restore::{self, Overwrite, OwnerPolicy, RestoreOptions};
 use proptest::prelude::*;
 
 use super::sequences::{Step, cases, step};
 use super::surroundings::{alone, told};
-use super::world::{Machine, World, copied};
+use super::world::{Machine, World};
 
 const MACHINES: [Machine; 2] = [
     Machine {
@@ -69,7 +66,7 @@ fn take(world: &mut World, machine: usize, turn: &Turn) {
         Turn::Restore { at } => {
             let snapshots = world.snapshots();
             if let Some(name) = snapshots.get(at % snapshots.len().max(1)) {
-                assert_restores(world, name);
+                world.assert_restores(name);
             }
         }
     }
@@ -135,43 +132,6 @@ fn write_new_files(world: &World, number: usize) {
     }
 }
 
-/// Fails unless a snapshot restores to what the tree was; a checkpoint to a part of it.
-fn assert_restores(world: &World, name: &SnapshotName) {
-    let target = world.path("back");
-    drop(fs::remove_dir_all(&target));
-    let options = RestoreOptions {
-        store: world.path("store"),
-        snapshot: name.clone(),
-        target: target.clone(),
-        paths: Vec::new(),
-        rules: Vec::new(),
-        delete: false,
-        dry_run: false,
-        overwrite: Overwrite::Never,
-        owner: OwnerPolicy::Keep,
-        xattrs: true,
-        sparse: true,
-        jobs: 2,
-        verify_signature: None,
-        unfilter: None,
-    };
-    let monitor = told(None);
-    let report = restore::run(&options, &AtomicBool::new(false), &monitor).expect("restores");
-    assert_eq!(report.problems, 0, "{:?}", monitor.problems);
-    let tree = world.path(MACHINES[usize::from(name.scheme() == "b")].tree);
-    let stored = tree.strip_prefix(Path::new("/")).expect("is absolute");
-    let (restored, wanted) = (copied(&target.join(stored)), &world.copies[name]);
-    if name.is_checkpoint() {
-        assert!(
-            restored
-                .iter()
-                .all(|(file, contents)| wanted.get(file) == Some(contents))
-        );
-    } else {
-        assert!(restored == *wanted, "{name} is not what the tree was");
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(15), max_shrink_iters: 200, ..ProptestConfig::default() })]
 
@@ -182,7 +142,7 @@ proptest! {
             take(&mut world, *machine, turn);
         }
         for name in world.snapshots() {
-            assert_restores(&world, &name);
+            world.assert_restores(&name);
         }
     }
 }

@@ -24,6 +24,7 @@ const BACKUP: Step = Step::Backup {
 
 fn prune(last: usize) -> Step {
     Step::Prune {
+        zone: 0,
         last,
         daily: 0,
         with_local: true,

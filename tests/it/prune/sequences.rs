@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 
-use super::world::World;
+use super::world::{World, ZONES};
 
 /// One step.
 #[derive(Clone, Debug)]
@@ -23,8 +23,25 @@ pub(super) enum Step {
     Prune {
         last: usize,
         daily: usize,
+        /// Where days begin; see `world::ZONES`.
+        zone: usize,
         with_local: bool,
         dies_after: Option<usize>,
+    },
+    /// Backs up; when so many segments were begun, a file gets another size and other contents.
+    BackupOfMoving {
+        at: u8,
+        file: u8,
+        contents: (u8, u16),
+    },
+    /// Sets the clock, as a battery that fails or a wrong time server does.
+    Jump {
+        hours: i32,
+    },
+    /// Takes a step on a disk that has so many free blocks; only in `full_disks.rs`.
+    Full {
+        room: u64,
+        step: Box<Step>,
     },
     Clean {
         below: f64,
@@ -53,10 +70,14 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         6 => (0_u8..8, contents).prop_map(|(file, contents)| Step::Edit { file, contents }),
         6 => (prop::bool::weighted(0.2), rarely(8))
             .prop_map(|(scheme, dies_after)| Step::Backup { scheme, dies_after }),
-        4 => (1_usize..4, 0_usize..3, prop::bool::weighted(0.7), rarely(20)).prop_map(
-            |(last, daily, with_local, dies_after)| Step::Prune {
+        1 => (0_u8..6, 0_u8..8, (0_u8..12, 0_u16..24_000))
+            .prop_map(|(at, file, contents)| Step::BackupOfMoving { at, file, contents }),
+        1 => prop_oneof![-30..30, -10_000..10_000].prop_map(|hours| Step::Jump { hours }),
+        4 => (1_usize..4, 0_usize..3, 0_usize..ZONES.len(), prop::bool::weighted(0.7), rarely(20)).prop_map(
+            |(last, daily, zone, with_local, dies_after)| Step::Prune {
                 last,
                 daily,
+                zone,
                 with_local,
                 dies_after: dies_after.map(usize::from),
             }
@@ -89,6 +110,9 @@ proptest! {
         }
         if !world.snapshots().is_empty() {
             world.assert_readable();
+        }
+        for name in world.snapshots() {
+            world.assert_restores(&name);
         }
     }
 }
