@@ -190,7 +190,7 @@ fn finish(command: &Command, code: u8, is_cut: bool, console: &Console) -> u8 {
     match console.finish() {
         Ok(Written::Cut) if command.is_only_output() => interruption::end_by_closed_pipe(),
         _ if is_cut => interruption::end_by_closed_pipe(),
-        Err(error) if code == DONE => {
+        Err(error) if matches!(code, DONE | PROBLEMS) => {
             console.error(&format!("{error:#}"));
             if command.is_only_output() {
                 FAILED

@@ -58,8 +58,6 @@ pub struct ExportReport {
     pub archive_bytes: u64,
     /// Number of problems told.
     pub problems: u64,
-    /// Whether a part of the snapshot's log could not be read.
-    pub is_lossy: bool,
 }
 
 /// Writes the archive to `out`, piece by piece. An error means that it is not complete.
@@ -103,7 +101,6 @@ pub fn run(
         entries: export.entries,
         archive_bytes: export.archive.bytes,
         problems: export.monitor.problems(),
-        is_lossy,
     })
 }
 
