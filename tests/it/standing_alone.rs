@@ -3,7 +3,8 @@
 use crate::harness::{Ended, Place};
 
 /// Names of the variables that every program of a test has.
-const VARIABLES: &str = "HOME\nLC_ALL\nPATH\nPROJECT\nPYTHONDONTWRITEBYTECODE\nTMPDIR\n";
+const VARIABLES: &str =
+    "HOME\nLC_ALL\nPATH\nPROJECT\nPYTHONDONTWRITEBYTECODE\nTMPDIR\nXDG_STATE_HOME\n";
 
 #[test]
 fn programs_have_the_same_environment_umask_and_signals_whoever_runs_the_tests() {
