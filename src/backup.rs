@@ -102,6 +102,8 @@ pub struct BackupOptions {
     pub filter: Filter,
     /// Whether the filter was asked for; the default one does not follow a filter program, which may have encrypted.
     pub filter_asked_for: bool,
+    /// Whether a built-in codec gets what it does not shrink, too.
+    pub all_through_codec: bool,
     /// Shell command that signs the descriptor.
     pub signature_filter: Option<String>,
     /// Filtered size at which a segment is closed, in bytes.

@@ -383,19 +383,21 @@ impl Contents<'_> {
                 Sameness::Unknown => Ok(self.stored(of_old)? != self.stored(of_new)?),
             };
         };
-        if of_old.size != of_new.size {
-            return Ok(true);
-        }
-        if !read_contents && self.recorded.same_time(old.mtime, new.mtime) {
+        let same_size = of_old.size == of_new.size;
+        if same_size && !read_contents && self.recorded.same_time(old.mtime, new.mtime) {
             return Ok(false);
+        }
+        let no_read = "cannot read it on the disk";
+        let mut file = disk::open(&root, &new.path).context(no_read)?;
+        if !same_size && disk::ends_at(&file, of_new.size).context(no_read)? {
+            return Ok(true);
         }
         let wanted = match of_old.checksum {
             Some(checksum) => checksum,
             None => self.stored(of_old)?,
         };
-        let found = disk::checksum(&root, &new.path, wanted.algorithm())
-            .context("cannot read it on the disk")?;
-        Ok(found != wanted)
+        let same = disk::has_contents(&mut file, of_old.size, &wanted).context(no_read)?;
+        Ok(!same)
     }
 
     /// Reads contents in the store only to get a checksum that can be compared: older programs used others, or none.

@@ -19,6 +19,7 @@ mod holes;
 pub mod local;
 pub mod metadata_log;
 pub mod monitor;
+mod mount;
 mod names;
 pub mod pattern;
 pub mod prune;

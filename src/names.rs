@@ -27,6 +27,10 @@ impl Names {
         names
             .starts
             .sort_unstable_by_key(|&start| name_at(bytes, start));
+        // Some file systems that are made of several list a name once for each.
+        names
+            .starts
+            .dedup_by(|a, b| name_at(bytes, *a) == name_at(bytes, *b));
         (names, failed)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
+use super::BackupOptions;
 use super::comparison::Comparison;
 use super::run::State;
 use super::segments::Segments;
@@ -60,6 +61,8 @@ pub(super) struct BlockSink<'r> {
     segments: Segments<'r>,
     deduplicate: Deduplicate,
     filter: Arc<Filter>,
+    /// Whether all segments have the extension of the codec.
+    all_through_codec: bool,
     segment_bytes: usize,
     /// When this run stores: seconds since 1970.
     stored: i64,
@@ -69,7 +72,7 @@ pub(super) struct BlockSink<'r> {
 }
 
 /// Whether a writer's segments go through the filter. Blocks that a built-in codec would not shrink have segments of their own
-/// without it; behind a filter program, which may encrypt, all goes through.
+/// without it, or with its cheapest level; behind a filter program, which may encrypt, all goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Framed {
     Filtered,
@@ -80,9 +83,8 @@ impl<'r> BlockSink<'r> {
     /// Starts a sink for one run at `stored`, in seconds since 1970.
     pub(super) fn new(
         state: State<'r>,
-        deduplicate: Deduplicate,
+        options: &BackupOptions,
         filter: Arc<Filter>,
-        segment_bytes: usize,
         stored: i64,
         monitor: &'r Counter<'r>,
     ) -> Self {
@@ -90,9 +92,10 @@ impl<'r> BlockSink<'r> {
             comparison: state.comparison,
             database: state.database,
             segments: Segments::new(state.store, monitor),
-            deduplicate,
+            deduplicate: options.deduplicate,
             filter,
-            segment_bytes,
+            all_through_codec: options.all_through_codec,
+            segment_bytes: options.segment_bytes,
             stored,
             writers: BTreeMap::new(),
             written: GroupTotals::default(),
@@ -187,7 +190,16 @@ impl<'r> BlockSink<'r> {
     }
 
     fn writer(&mut self, group: SegmentGroup, block: &[u8]) -> &mut SegmentWriter {
-        let separate = matches!(*self.filter, Filter::Builtin(codec) if codec != Codec::None);
+        let codec = match *self.filter {
+            Filter::Builtin(codec) => codec,
+            Filter::Command { .. } => Codec::None,
+        };
+        let unfiltered = if self.all_through_codec {
+            codec.storing()
+        } else {
+            Codec::None
+        };
+        let separate = codec != unfiltered;
         let framed = if separate && probe::is_incompressible(block) {
             Framed::Unfiltered
         } else {
@@ -197,7 +209,7 @@ impl<'r> BlockSink<'r> {
         self.writers.entry((group, framed)).or_insert_with(|| {
             let filter = match framed {
                 Framed::Filtered => Arc::clone(filter),
-                Framed::Unfiltered => Arc::new(Filter::Builtin(Codec::None)),
+                Framed::Unfiltered => Arc::new(Filter::Builtin(unfiltered)),
             };
             // Checked when the run began.
             let mtime = u64::try_from(stored).unwrap_or(0);

@@ -77,7 +77,7 @@ impl Run<'_> {
         let version = old.and_then(|_| self.log.remembered());
         let version = version.and_then(|old| old.contents);
         let mut previous = Previous::new(version.as_ref());
-        let stored = self.store_contents(&mut pipe, u64::MAX, &mut previous)?;
+        let stored = self.store_contents(&mut pipe, &mut previous)?;
         // Whoever writes may have heard the same Ctrl-C: then this was not the end.
         self.pause()?;
         let (contents, counts) = stored.map_err(|reason| anyhow!("{told}: {reason}"))?;

@@ -208,18 +208,18 @@ impl Run<'_> {
     ) -> Result<Tried<ReadFile>> {
         let mut previous = self.previous(&subject.open.stat, visit.old.as_ref(), last);
         let (stored, torn) = if let Some(Copied { mut open, torn }) = copied {
-            (self.store_file(&mut open, &mut previous)?, Some(torn))
+            (self.store_contents(&mut open, &mut previous)?, Some(torn))
         } else {
             let open = &mut subject.open;
             (self.recognize_or_store(visit, open, &mut previous)?, None)
         };
         Ok(stored.map(|(contents, counts)| {
             visit.count(counts);
-            let change = contents::what_changed(&subject.open, contents.size);
+            let change = subject.open.what_changed(contents.size);
             visit.changed |= change.is_some();
             ReadFile {
                 changed: change.is_some(),
-                torn: torn.unwrap_or(change),
+                torn: torn.unwrap_or(change).or_else(|| subject.open.no_end()),
                 subject,
                 contents,
             }
@@ -236,7 +236,7 @@ impl Run<'_> {
         visit.rebuilt = matches!(recognized, Ok(Some(_)));
         match recognized {
             Ok(Some(known)) => Ok(Ok(known)),
-            Ok(None) => self.store_file(open, previous),
+            Ok(None) => self.store_contents(open, previous),
             Err(error) => Ok(Err(contents::cannot_read(&error))),
         }
     }
@@ -250,12 +250,12 @@ impl Run<'_> {
     ) -> Result<Tried<ReadFile>> {
         let mut tries = 1;
         loop {
-            let copy = match self.copy_aside(&subject.open)? {
+            let copy = match self.copy_aside(&mut subject.open)? {
                 Ok(copy) => copy,
                 Err(why) => return Ok(Err(why)),
             };
             let copied_bytes = u64::try_from(copy.open.stat.st_size).unwrap_or(0);
-            let change = contents::what_changed(&subject.open, copied_bytes);
+            let change = subject.open.what_changed(copied_bytes);
             visit.changed |= change.is_some();
             let torn = change.filter(|_| !copy.reflink);
             if torn.is_some()
@@ -274,7 +274,7 @@ impl Run<'_> {
         }
     }
 
-    fn copy_aside(&mut self, open: &OpenFile) -> Result<Tried<Copy>> {
+    fn copy_aside(&mut self, open: &mut OpenFile) -> Result<Tried<Copy>> {
         let mut copying = match self.staging.begin(open) {
             Ok(copying) => copying,
             Err(why) => return Ok(Err(why)),
@@ -298,7 +298,9 @@ impl Run<'_> {
         } else if let Some(old) = visit.old.filter(|_| !read.changed) {
             self.compare_with_old(visit.found, &open, &old, &read.contents);
         }
-        let volatile = racy || read.changed;
+        // Whose size does not say how long it is may change without a trace in its stat.
+        let is_size_true = read.contents.size == open.size();
+        let volatile = racy || read.changed || !is_size_true;
         let doubts = Doubts {
             volatile,
             unstable: visit.restless && visit.changed,

@@ -91,7 +91,7 @@ pub(super) fn read(
     let start = buffer.len();
     let size = small_size(&open.stat)?;
     let is_whole = append(&open, size, buffer)
-        .is_ok_and(|bytes| contents::what_changed(&open, bytes as u64).is_none());
+        .is_ok_and(|bytes| bytes == size && open.what_changed(bytes as u64).is_none());
     if !is_whole {
         buffer.truncate(start);
         return None;
@@ -108,12 +108,10 @@ pub(super) fn read(
 }
 
 /// Appends the bytes of a file, of which one read gets all: what is short is not read ahead. Returns their number, which is not `size`
-/// if there are more or fewer. No byte is written before the kernel writes it.
+/// if there are more or fewer: the read asks for more than that, so no second one is needed to see that the file ends there. No byte
+/// is written before the kernel writes it.
 fn append(open: &OpenFile, size: usize, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
-    if size == 0 {
-        return Ok(0);
-    }
-    buffer.reserve(size);
+    buffer.reserve(size + 1);
     rustix::io::read(&open.file, spare_capacity(buffer))
 }
 

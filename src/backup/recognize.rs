@@ -9,7 +9,7 @@
 //! made, of the same path or inode, size and time. Nothing of what is recognized gets into the block index, so no other file is touched
 //! by it; and the entry stays marked, until the file is stored anew.
 
-use std::io::{self, Seek};
+use std::io;
 
 use anyhow::Result;
 
@@ -40,7 +40,7 @@ impl Run<'_> {
             Err(error) => return Ok(Err(error)),
         };
         if read.same_kind != wanted || read.bytes != contents.size {
-            return Ok(open.file.rewind().map(|()| None));
+            return Ok(open.rewind().map(|()| None));
         }
         let counts = BlockCounts {
             old: contents.data.len() as u64,
@@ -80,11 +80,11 @@ impl Run<'_> {
 
     /// Reads a file for nothing but its checksums.
     fn checksums(&mut self, open: &mut OpenFile, wanted: Checksum) -> Result<io::Result<Read>> {
-        let mut reading = self.chunker.begin(open.size());
+        let mut reading = self.chunker.begin();
         let mut hasher = Hasher::new(wanted.algorithm());
         let mut bytes = 0;
         loop {
-            let filled = self.chunker.fill(&mut open.file, &mut reading, BLOCK_BYTES);
+            let filled = self.chunker.fill(open, &mut reading, BLOCK_BYTES);
             if let Err(error) = filled {
                 return Ok(Err(error));
             }

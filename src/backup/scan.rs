@@ -11,6 +11,7 @@
 
 mod link;
 mod met;
+mod mounted;
 mod open;
 mod tags;
 mod walk;
@@ -18,6 +19,7 @@ mod walk;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Bound;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -30,9 +32,10 @@ use super::selection::Selection;
 use super::source::{Source, Sources};
 use crate::format::path::EntryPath;
 use crate::monitor::Counter;
+use crate::mount::Mount;
 use crate::rules::{RuleId, RuleStack, Verdict};
 pub(super) use met::{Called, Met, OwnDirectory, Seen, Visit};
-pub(super) use open::{exists, is_directory};
+pub(super) use open::{exists, is_directory, pseudo_file_system};
 use walk::Level;
 
 /// Walks sources.
@@ -130,7 +133,7 @@ impl<'r> Scanner<'r> {
             previous = Some(&source.path);
         }
         for (source, awaited) in self.awaited.take() {
-            let reason = "was left out: a pattern excludes what it is in, or it lies behind a symbolic link in another PATH";
+            let reason = "was left out: a pattern excludes what it is in, or it lies in what is mounted there or behind a symbolic link in another PATH";
             if awaited.listed {
                 self.monitor.note(&format!("{source} {reason}"));
             } else {
@@ -230,8 +233,8 @@ impl<'r> Scanner<'r> {
         levels: &mut Vec<Level>,
         visit: &mut Visit<'_>,
     ) -> Result<()> {
-        let (above, mounted_on) = levels.last().map_or((None, None), |level| {
-            (level.left_out_by, Some(level.identity.0))
+        let (above, around) = levels.last().map_or((None, None), |level| {
+            (level.left_out_by, Some((level.identity.0, level.mount)))
         });
         let Some(look) = self.look(directory, path, above) else {
             return Ok(());
@@ -240,7 +243,9 @@ impl<'r> Scanner<'r> {
         match look.verdict {
             Verdict::LeftOut(rule) => {
                 let rules = self.rules.borrow();
-                if !is_directory || !rules.may_include_below(path, rule) {
+                let may_have_wanted =
+                    || rules.may_include_below(path, rule) || self.is_named_below(path);
+                if !is_directory || !may_have_wanted() {
                     let why = format!("a pattern excludes it ({})", rules.rule(rule).told());
                     let told = rules.rule(rule).told();
                     return self.leave_out(path, look.is_named, &why, told, visit);
@@ -252,9 +257,9 @@ impl<'r> Scanner<'r> {
             }
             Verdict::Taken(_) => {}
         }
-        let mounted_on = mounted_on.filter(|_| !look.is_source);
+        let around = around.filter(|_| !look.is_source);
         let inner = if is_directory {
-            self.enter(directory, path, &look, mounted_on)
+            self.enter(directory, path, &look, around)
         } else {
             None
         };
@@ -318,6 +323,10 @@ impl<'r> Scanner<'r> {
             Ok(stat) => stat,
             // What is left out anyway is missed by nobody.
             Err(_) if awaited.is_none() && self.is_left_out(path, above) => return None,
+            Err(_) if awaited.is_none() && self.is_mount_to_leave_out(directory, name) => {
+                self.note_mount(path);
+                return None;
+            }
             Err(errno) => {
                 let reason = match (errno, follow) {
                     (_, true) => format!("cannot list the directory: {}", errno.desc()),
@@ -329,8 +338,10 @@ impl<'r> Scanner<'r> {
             }
         };
         let is_directory = file_type(&stat) == SFlag::S_IFDIR;
-        let verdict = self.rules.borrow().decide(path, is_directory, above);
         let is_named = awaited.is_some_and(|awaited| !awaited.listed);
+        // What is named is wanted, whatever becomes of the directory that it is in.
+        let above = above.filter(|_| !is_named);
+        let verdict = self.rules.borrow().decide(path, is_directory, above);
         if is_named && file_type(&stat) == SFlag::S_IFLNK && verdict.left_out_by().is_none() {
             self.tell_of_link(directory, path);
         }
@@ -383,20 +394,26 @@ impl<'r> Scanner<'r> {
         Some(self.rules.borrow().rule(rule).told().into())
     }
 
-    /// Opens a directory for listing; none after telling why not. `mounted_on` is the device of the directory above, if it matters
-    /// that this one is on another.
+    /// Tells whether a source that was named by itself, and was not met yet, lies below a directory.
+    fn is_named_below(&self, directory: &EntryPath) -> bool {
+        let awaited = self.awaited.borrow();
+        let behind = awaited.range((Bound::Excluded(directory), Bound::Unbounded));
+        let below = behind.take_while(|(path, _)| path.is_within(directory));
+        below.into_iter().any(|(_, awaited)| !awaited.listed)
+    }
+
+    /// Opens a directory for listing; none after telling why not. `around` is the device of the directory above and its mount if that is
+    /// known, if it matters that this one is another.
     fn enter(
         &self,
         parent: &Arc<OwnedFd>,
         path: &EntryPath,
         look: &Look,
-        mounted_on: Option<u64>,
+        around: Option<(u64, Option<Mount>)>,
     ) -> Option<Arc<OwnedFd>> {
-        let is_mounted = mounted_on.is_some_and(|device| device != look.stat.st_dev);
+        let is_mounted = around.is_some_and(|(device, _)| device != look.stat.st_dev);
         if is_mounted && self.selection.one_file_system {
-            self.monitor.note(&format!(
-                "{path}: what is in it is left out: it is another file system"
-            ));
+            self.note_mount(path);
             return None;
         }
         if let Some(behind) = &look.behind {
@@ -404,6 +421,11 @@ impl<'r> Scanner<'r> {
         }
         match open::open_seen(parent, path.split().1, &look.stat) {
             Ok(inner) => {
+                let around = around.and_then(|(_, mount)| mount);
+                if mounted::is_other(&inner, around) {
+                    self.note_mount(path);
+                    return None;
+                }
                 let pseudo = is_mounted
                     .then(|| open::pseudo_file_system(&inner))
                     .flatten();

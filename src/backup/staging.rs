@@ -30,12 +30,12 @@ pub(super) struct Staging {
 
 /// A copy that is being made.
 pub(super) struct Copying<'o> {
-    original: &'o File,
+    original: &'o mut OpenFile,
     copy: File,
     buffer: Vec<u8>,
-    /// What is still to be copied begins here; for a reflink that is the end at once.
-    offset: u64,
-    end: u64,
+    /// How much is copied.
+    bytes: u64,
+    bound_bytes: u64,
     reflink: bool,
 }
 
@@ -57,15 +57,12 @@ impl Staging {
     }
 
     /// Begins a copy of a file as it is now; the error says why there can be none.
-    pub(super) fn begin<'o>(&self, original: &'o OpenFile) -> Result<Copying<'o>, String> {
+    pub(super) fn begin<'o>(&self, original: &'o mut OpenFile) -> Result<Copying<'o>, String> {
         let in_directory =
             |error: io::Error| format!("staging area {}: {error}", self.directory.display());
         let bound_bytes = self.bound_bytes().map_err(in_directory)?;
-        let end = u64::try_from(original.stat.st_size).unwrap_or(0);
-        if bound_bytes == 0 || end > bound_bytes {
-            return Err(format!(
-                "the staging area may have {bound_bytes} bytes, see --staging-size"
-            ));
+        if bound_bytes == 0 || original.size() > bound_bytes {
+            return Err(no_room(bound_bytes));
         }
         let copy = tempfile::tempfile_in(&self.directory).map_err(in_directory)?;
         // Whatever the reason that there is no reflink, most often another file system, a plain copy is tried.
@@ -75,11 +72,11 @@ impl Staging {
             copy.set_len(0).map_err(in_directory)?;
         }
         Ok(Copying {
-            original: &original.file,
+            original,
             copy,
             buffer: vec![0; if reflink { 0 } else { BLOCK_BYTES }],
-            offset: if reflink { end } else { 0 },
-            end,
+            bytes: 0,
+            bound_bytes,
             reflink,
         })
     }
@@ -97,34 +94,32 @@ impl Staging {
 }
 
 impl Copying<'_> {
-    /// Copies the next bytes, at most a block; `false` when nothing is left. No more is copied than the size at opening.
+    /// Copies the next bytes, at most a block; `false` when nothing is left.
     pub(super) fn advance(&mut self) -> io::Result<bool> {
-        let left = usize::try_from(self.end - self.offset).unwrap_or(usize::MAX);
-        let buffer = &mut self.buffer[..left.min(BLOCK_BYTES)];
-        if left == 0 {
+        if self.reflink {
             return Ok(false);
         }
-        let count = match self.original.read_at(buffer, self.offset) {
+        let count = match self.original.copy_next(&mut self.buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
             read => read?,
         };
-        if count == 0 {
-            // It shrank: what is there is the copy.
-            self.end = self.offset;
-            return Ok(false);
+        let bytes = &self.buffer[..count];
+        let after = self.bytes + count as u64;
+        if after > self.bound_bytes {
+            // Its size said less.
+            return Err(io::Error::other(no_room(self.bound_bytes)));
         }
-        let bytes = &buffer[..count];
         if !contents::is_zero(bytes) {
-            self.copy.write_all_at(bytes, self.offset)?;
+            self.copy.write_all_at(bytes, self.bytes)?;
         }
-        self.offset += count as u64;
-        Ok(self.offset < self.end)
+        self.bytes = after;
+        Ok(count > 0)
     }
 
     /// Completes the copy, for which nothing may be left.
     pub(super) fn finish(self) -> io::Result<Copy> {
         if !self.reflink {
-            self.copy.set_len(self.end)?;
+            self.copy.set_len(self.bytes)?;
         }
         let stat = fstat(&self.copy)?;
         Ok(Copy {
@@ -132,6 +127,10 @@ impl Copying<'_> {
             reflink: self.reflink,
         })
     }
+}
+
+fn no_room(bound_bytes: u64) -> String {
+    format!("the staging area may have {bound_bytes} bytes, see --staging-size")
 }
 
 #[cfg(test)]
@@ -147,7 +146,7 @@ mod tests {
         OpenFile::new(file, stat)
     }
 
-    fn copied(staging: &Staging, original: &OpenFile) -> Copy {
+    fn copied(staging: &Staging, original: &mut OpenFile) -> Copy {
         let mut copying = staging.begin(original).expect("may be copied");
         while copying.advance().expect("is copied") {}
         copying.finish().expect("is whole")
@@ -164,7 +163,7 @@ mod tests {
         file.set_len((12 << 20) + 5)
             .expect("gets a hole at its end");
         let staging = Staging::new(dir.path(), None);
-        let mut copy = copied(&staging, &open(&path)).open;
+        let mut copy = copied(&staging, &mut open(&path)).open;
         let metadata = copy.file.metadata().expect("is looked at");
         assert!(metadata.blocks() * 512 <= 4 << 20, "{metadata:?}");
         let mut bytes = Vec::new();
@@ -183,10 +182,10 @@ mod tests {
         let staging = Staging::new(dir.path(), None);
         for (length, expected) in [(5 << 20, 3 << 20), (1000, 1000)] {
             std::fs::write(&path, vec![7; 3 << 20]).expect("is written");
-            let original = open(&path);
+            let mut original = open(&path);
             let file = File::options().write(true).open(&path).expect("opens");
             file.set_len(length).expect("changes its length");
-            let copy = copied(&staging, &original);
+            let copy = copied(&staging, &mut original);
             // A reflink is made after the opening, and then has all that there is.
             let expected = if copy.reflink { length } else { expected };
             assert_eq!(u64::try_from(copy.open.stat.st_size), Ok(expected));
@@ -205,7 +204,7 @@ mod tests {
         ] {
             std::fs::write(&path, vec![7; bytes]).expect("is written");
             let begun = Staging::new(dir.path(), bound)
-                .begin(&open(&path))
+                .begin(&mut open(&path))
                 .map(|_| ());
             assert_eq!(begun.is_ok(), may, "{bytes} {bound:?} {begun:?}");
         }
@@ -217,7 +216,7 @@ mod tests {
         let path = dir.path().join("original");
         std::fs::write(&path, b"bytes").expect("is written");
         let staging = Staging::new(&dir.path().join("missing"), Some(1000));
-        let why = staging.begin(&open(&path)).map(|_| ());
+        let why = staging.begin(&mut open(&path)).map(|_| ());
         let why = why.expect_err("there is no such directory");
         assert!(why.contains("missing"), "{why}");
     }

@@ -1,8 +1,6 @@
 //! The contents of one file on their way into the store: block after block, in the file's order.
 //!
-//! What comes in is an open file that is read to the size that its stat says, the file itself or a copy of it, or a pipe that is read to
-//! its end. What becomes of a
-//! block is decided here: zeros, known, cut into what an older version has and what it has not, or stored whole. Whether the
+//! What comes in is an open file, the file itself or a copy of it, or a pipe. What becomes of a block is decided here: zeros, known, cut into what an older version has and what it has not, or stored whole. Whether the
 //! contents are those of one moment is not known here; [`super::read`] decides.
 
 use std::io;
@@ -11,7 +9,7 @@ use anyhow::Result;
 use nix::sys::stat::FileStat;
 
 use super::block_sink::LookUp;
-use super::contents::{self, Contents, OpenFile, Reading, WINDOW_BYTES};
+use super::contents::{self, Contents, Reading, WINDOW_BYTES};
 use super::previous::Previous;
 use super::run::Run;
 use super::sub_file::{Cut, Span};
@@ -27,26 +25,13 @@ use crate::metadata_log::OldEntry;
 pub(super) const SIGNED_BYTES_MIN: usize = 64 << 10;
 
 impl Run<'_> {
-    /// Reads a file to the size it had when it was opened and stores its blocks. The inner error is the file's alone; the outer
-    /// one ends the run.
-    pub(super) fn store_file(
-        &mut self,
-        open: &mut OpenFile,
-        previous: &mut Previous,
-    ) -> Result<Result<(FileContents, BlockCounts), String>> {
-        let bytes = open.size();
-        self.store_contents(open, bytes, previous)
-    }
-
-    /// Reads to the end, but no more than so many bytes, and stores the blocks. The inner error is the file's alone; the outer one
-    /// ends the run.
+    /// Reads to the end and stores the blocks. The inner error is the file's alone; the outer one ends the run.
     pub(super) fn store_contents(
         &mut self,
         file: &mut impl Contents,
-        bytes_max: u64,
         previous: &mut Previous,
     ) -> Result<Result<(FileContents, BlockCounts), String>> {
-        let mut reading = self.chunker.begin(bytes_max);
+        let mut reading = self.chunker.begin();
         loop {
             if self.chunker.window().is_empty() {
                 match file.skip_block(reading.contents.size) {

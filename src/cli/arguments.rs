@@ -156,8 +156,8 @@ pub(crate) struct Backup {
     #[command(flatten)]
     pub(crate) choosing: ChoosingArguments,
 
-    /// bzip2, zstd, gzip or none, with a level: zstd:9 [default: bzip2]
-    #[arg(long, value_name = "CODEC[:LEVEL]", hide_possible_values = true)]
+    /// bzip2, zstd, gzip or none, with a level: zstd:9 [default: bzip2]; behind it ,all: also for what does not shrink
+    #[arg(long, value_name = "CODEC[:LEVEL][,all]", hide_possible_values = true)]
     #[arg(value_parser = Words(&["bzip2", "zstd", "gzip", "none"]))]
     pub(crate) compression: Option<String>,
 

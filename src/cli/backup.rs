@@ -108,6 +108,7 @@ fn options(arguments: &Backup, jobs: usize, patience: Patience) -> Result<Backup
         selection: arguments.choosing.selection()?,
         scheme: arguments.scheme.clone().unwrap_or_default(),
         filter: filter(arguments)?,
+        all_through_codec: compression(arguments).1,
         filter_asked_for: arguments.filter.is_some() || arguments.compression.is_some(),
         signature_filter: arguments.signature_filter.clone(),
         segment_bytes: usize::try_from(segment_bytes).map_err(|e| e.to_string())?,
@@ -172,12 +173,19 @@ fn staging_bytes(text: Option<&str>) -> Result<Option<u64>, String> {
     bytes.map_err(|e| format!("--staging-size: {e}"))
 }
 
+/// Returns the codec that was asked for, and whether it gets what it does not shrink, too.
+fn compression(arguments: &Backup) -> (&str, bool) {
+    let text = arguments.compression.as_deref().unwrap_or("bzip2");
+    text.strip_suffix(",all")
+        .map_or((text, false), |codec| (codec, true))
+}
+
 fn filter(arguments: &Backup) -> Result<Filter, String> {
     let Some(command) = &arguments.filter else {
         if arguments.filter_extension.is_some() {
             return Err("--filter-extension goes with --filter=COMMAND".to_owned());
         }
-        return Codec::parse(arguments.compression.as_deref().unwrap_or("bzip2"))
+        return Codec::parse(compression(arguments).0)
             .map_err(|e| format!("--compression: {e}"))
             .map(Filter::Builtin);
     };

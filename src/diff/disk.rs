@@ -9,7 +9,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
@@ -18,7 +18,7 @@ use nix::sys::stat::{major, minor};
 
 use super::sources::Sources;
 use crate::chosen::{Chosen, Relation};
-use crate::format::checksum::{Algorithm, Checksum, Hasher};
+use crate::format::checksum::{Checksum, Hasher};
 use crate::format::entry::{DeviceNumber, Entry, EntryKind, FileContents, FileTime, Owner, Xattr};
 use crate::format::path::EntryPath;
 use crate::metadata_log::{EntryStream, LogError};
@@ -121,6 +121,8 @@ impl<'r> Disk<'r> {
             self.monitor.event(&Event::Note(&note));
         }
         names.sort_unstable();
+        // Some file systems that are made of several list a name once for each.
+        names.dedup();
         self.open.push(Level {
             path: path.clone(),
             directory,
@@ -257,12 +259,8 @@ fn xattrs(at: &Path) -> io::Result<Vec<Xattr>> {
     Ok(xattrs)
 }
 
-/// Computes the checksum of a regular file below `root`; no component of `path` may be a symbolic link.
-pub(super) fn checksum(
-    root: &Path,
-    path: &EntryPath,
-    algorithm: Algorithm,
-) -> io::Result<Checksum> {
+/// Opens a regular file below `root` for reading; no component of `path` may be a symbolic link.
+pub(super) fn open(root: &Path, path: &EntryPath) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     let mut directory = options.custom_flags(OFlag::O_DIRECTORY.bits()).open(root)?;
@@ -272,16 +270,37 @@ pub(super) fn checksum(
         directory = options.open(through(&directory, OsStr::from_bytes(component)))?;
     }
     options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
-    let mut file = options.open(through(&directory, OsStr::from_bytes(name)))?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no longer a regular file"));
+    let file = options.open(through(&directory, OsStr::from_bytes(name)))?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it is no longer a regular file"))
     }
-    let mut hasher = Hasher::new(algorithm);
+}
+
+/// Tells whether a file has so many bytes and no more: the sizes of files that the kernel or a program makes up say nothing.
+pub(super) fn ends_at(file: &File, bytes: u64) -> io::Result<bool> {
+    let has_byte = |at| file.read_at(&mut [0], at).map(|count| count > 0);
+    Ok((bytes == 0 || has_byte(bytes - 1)?) && !has_byte(bytes)?)
+}
+
+/// Tells whether a file has so many bytes with this checksum. No more than these are read, and what shows that there are more.
+pub(super) fn has_contents(file: &mut File, bytes: u64, wanted: &Checksum) -> io::Result<bool> {
+    let mut hasher = Hasher::new(wanted.algorithm());
     let mut buffer = vec![0; 256 << 10];
+    let mut left = bytes;
     loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finish()),
-            count => hasher.update(&buffer[..count]),
+        let count = match file.read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        if count == 0 {
+            return Ok(left == 0 && hasher.finish() == *wanted);
+        }
+        hasher.update(&buffer[..count]);
+        match left.checked_sub(count as u64) {
+            Some(rest) => left = rest,
+            None => return Ok(false),
         }
     }
 }

@@ -34,6 +34,7 @@ use crate::format::entry::{Entry, EntryKind};
 use crate::format::path::EntryPath;
 use crate::metadata_log::{LogError, MetadataLogReader};
 use crate::monitor::Counter;
+use crate::mount::Mount;
 use crate::rules::{RuleId, RuleStack, Verdict};
 use crate::store::catalog::Catalog;
 use crate::store::object_cache::ObjectCache;
@@ -284,7 +285,7 @@ impl<'r> Deleter<'r> {
     }
 
     /// Opens a directory in which names are to be deleted, and says so if that cannot be.
-    fn open(&mut self, path: &EntryPath, mount: Option<target::Mount>) -> Option<Opened> {
+    fn open(&mut self, path: &EntryPath, mount: Option<Mount>) -> Option<Opened> {
         let cursor = self.cursor.as_mut()?;
         match Opened::open(cursor, path, mount, self.store) {
             Ok(opened) => Some(opened),

@@ -25,7 +25,6 @@ use nix::errno::Errno;
 use nix::fcntl::{self, AtFlags, OFlag, RenameFlags};
 use nix::sys::stat::{self as sys_stat, FileStat, Mode, SFlag};
 use nix::unistd::{self, UnlinkatFlags};
-use rustix::fs::StatxFlags;
 
 pub(crate) use self::cursor::DirCursor;
 use crate::format::entry::{DeviceNumber, EntryKind};
@@ -344,26 +343,6 @@ pub(crate) fn remove_directory(parent: BorrowedFd<'_>, name: &[u8]) -> io::Resul
 pub(crate) fn open_to_list(directory: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     Ok(fcntl::openat(directory, ".", flags, Mode::empty())?)
-}
-
-/// Which mounted file system a file is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mount {
-    device: u64,
-    /// Tells a directory that is mounted in a second place from what is around it; kernels before 5.8 do not say.
-    id: Option<u64>,
-}
-
-/// Returns the mount that an open file is in.
-pub(crate) fn mount(file: BorrowedFd<'_>) -> io::Result<Mount> {
-    let device = sys_stat::fstat(file)?.st_dev;
-    let wanted = StatxFlags::MNT_ID;
-    let told = rustix::fs::statx(file, c"", rustix::fs::AtFlags::EMPTY_PATH, wanted).ok();
-    let told = told.filter(|told| told.stx_mask & wanted.bits() != 0);
-    Ok(Mount {
-        device,
-        id: told.map(|told| told.stx_mnt_id),
-    })
 }
 
 /// Returns what is known of a name, of a symbolic link itself; `None` if there is no such name.

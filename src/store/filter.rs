@@ -73,6 +73,16 @@ impl Codec {
         })
     }
 
+    /// Returns the codec at the level that costs least, for what it does not shrink anyway.
+    #[must_use]
+    pub fn storing(self) -> Self {
+        match self {
+            Self::Gzip(_) => Self::Gzip(0),
+            Self::Zstd(_) => Self::Zstd(1),
+            Self::Bzip2(_) | Self::None => self,
+        }
+    }
+
     /// Tells whether a codec gives its segments this extension.
     #[must_use]
     pub fn is_known_extension(extension: &str) -> bool {

@@ -14,6 +14,7 @@ use super::snapshots::SnapshotSet;
 use crate::file_reader::{self, Expanded};
 use crate::format::entry::{Entry, EntryKind, FileContents};
 use crate::format::object_ref::{DataRef, ObjectRef};
+use crate::format::path::EntryPath;
 use crate::metadata_log::LogError;
 use crate::sorter::{Record, Sorted, Sorter};
 use crate::store::object_cache::ObjectCache;
@@ -39,6 +40,35 @@ pub(super) struct Collector<'a, 'c> {
     lists: ObjectCache<'c>,
     seen: HashSet<[u8; 16]>,
     text: Vec<u8>,
+    order: PathOrder,
+}
+
+/// Whether the entries of a part are in path order, as whoever reads a log takes for granted.
+#[derive(Default)]
+struct PathOrder {
+    last: Option<EntryPath>,
+    is_broken: bool,
+}
+
+impl PathOrder {
+    /// Takes the next path; says of the first one that is out of order, what is wrong with it.
+    fn next(&mut self, path: &EntryPath) -> Option<&'static str> {
+        let wrong = match &self.last {
+            Some(last) if !self.is_broken && path == last => {
+                Some("is in the metadata log twice, which readers do not expect")
+            }
+            Some(last) if !self.is_broken && path < last => {
+                Some("is not in path order in the metadata log, which readers do not expect")
+            }
+            _ => None,
+        };
+        self.is_broken |= wrong.is_some();
+        match &mut self.last {
+            Some(last) => last.copy_from(path.as_bytes()),
+            none => *none = Some(path.clone()),
+        }
+        wrong
+    }
 }
 
 /// References that were met.
@@ -96,6 +126,7 @@ impl<'a, 'c> Collector<'a, 'c> {
             lists,
             seen: HashSet::new(),
             text: Vec::new(),
+            order: PathOrder::default(),
         }
     }
 
@@ -121,14 +152,31 @@ impl<'a, 'c> Collector<'a, 'c> {
     /// Takes what stands in a log.
     pub(super) fn take(&mut self, part: &Part, found: Found<'_>) -> Result<()> {
         match found {
-            Found::Entry(entry) => self.entry(part, entry),
+            Found::Entry(entry) => {
+                if let Some(reason) = self.order.next(&entry.path) {
+                    self.out_of_order(part, entry, reason)?;
+                }
+                self.entry(part, entry)
+            }
             Found::Lost(error) => self.lost(part, error),
             Found::Object(reference) => self.noted.check(&reference, true),
             Found::End => {
+                self.order = PathOrder::default();
                 self.end(part);
                 Ok(())
             }
         }
+    }
+
+    fn out_of_order(&mut self, part: &Part, entry: &Entry, reason: &str) -> Result<()> {
+        let error = LogError {
+            subject: entry.path.as_bytes().to_vec(),
+            object: None,
+            reason: reason.to_owned(),
+            no_room: None,
+            is_repeated: false,
+        };
+        self.lost(part, &error)
     }
 
     fn lost(&mut self, part: &Part, error: &LogError) -> Result<()> {

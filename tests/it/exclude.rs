@@ -180,3 +180,30 @@ fn what_is_left_out_is_missed_by_nobody_where_it_cannot_be_looked_at() {
     let ended = backup(&["--exclude=/home/closed/*"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }
+
+#[test]
+fn a_path_that_is_named_is_taken_out_of_an_excluded_directory() {
+    let place = Place::new();
+    for file in ["a/b/file", "a/c/file", "d/file", "a/b/skipped"] {
+        place.write(file, "contents");
+    }
+    let backup = [
+        "backup",
+        "--dest=store",
+        "--exclude=/a",
+        "--exclude=skipped",
+        "a",
+        "d",
+        "a/b",
+    ];
+    place.succeed(backup);
+    let listed = place.succeed(["ls", "--dest=store"]).stdout;
+    assert_eq!(listed, "a\na/b\na/b/file\nd\nd/file\n");
+    // A rule that matches it leaves it out.
+    place
+        .run(["backup", "--dest=other", "--exclude=b", "a", "d", "a/b"])
+        .assert_one_line(
+            3,
+            &["a/b: was left out: a pattern excludes it (--exclude=b)"],
+        );
+}

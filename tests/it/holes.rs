@@ -49,6 +49,7 @@ fn back_up_in(seconds: u64, place: &Place, store: &Path) {
         scheme: String::new(),
         filter: Filter::Builtin(Codec::None),
         filter_asked_for: true,
+        all_through_codec: false,
         signature_filter: None,
         segment_bytes: 4 << 20,
         jobs: 1,

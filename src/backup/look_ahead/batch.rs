@@ -115,7 +115,8 @@ impl Batch {
     /// Reads its small files; not those that have no room any more, since others have grown.
     pub(super) fn read_files(&mut self, clock: &dyn Clock) {
         self.files.reserve_exact(self.entries.len());
-        self.contents.reserve_exact(self.small_file_bytes);
+        // Each read asks for a byte more than is expected.
+        self.contents.reserve_exact(self.small_file_bytes + 1);
         let mut path = EntryPath::scan_root();
         let mut path_begin = 0;
         for entry in &mut self.entries {

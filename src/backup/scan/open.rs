@@ -42,7 +42,7 @@ const PSEUDO: &[(u32, &str)] = &[
 ];
 
 /// Returns the name of the pseudo file system that a directory is on, if it is on one.
-pub(super) fn pseudo_file_system(directory: impl AsFd) -> Option<&'static str> {
+pub(in crate::backup) fn pseudo_file_system(directory: impl AsFd) -> Option<&'static str> {
     let kind = fstatfs(directory).ok()?.filesystem_type().0;
     // The kernel's numbers have 32 bits; the type of the field differs between architectures and may have a sign.
     let kind = i128::from(kind) & 0xffff_ffff;

@@ -12,6 +12,7 @@ use nix::sys::stat::{FileStat, fstat};
 use super::open::open_same;
 use super::{Called, Met, Scanner, Seen, Visit, identity, tags};
 use crate::format::path::EntryPath;
+use crate::mount::{self, Mount};
 use crate::names::Names;
 use crate::rules::{Rule, RuleId};
 
@@ -24,6 +25,8 @@ pub(super) struct Level {
     /// `None` while too many deeper directories are open.
     directory: Option<Arc<OwnedFd>>,
     pub(super) identity: (u64, u64),
+    /// The mount that it is in; only known if others are left out.
+    pub(super) mount: Option<Mount>,
     names: Names,
     next: usize,
     /// The rule that leaves it out, if it is only passed through.
@@ -77,6 +80,8 @@ impl Scanner<'_> {
         visit: &mut Visit<'_>,
     ) -> Result<Level> {
         let identity = identity(stat);
+        let wanted = self.selection.one_file_system;
+        let mount = wanted.then(|| mount::mount(directory.as_fd()).ok());
         let own = self
             .own_directories
             .iter()
@@ -111,6 +116,7 @@ impl Scanner<'_> {
             path,
             directory: Some(directory),
             identity,
+            mount: mount.flatten(),
             names,
             next: 0,
             left_out_by,

@@ -13,8 +13,9 @@ use nix::sys::stat::fstat;
 
 use crate::format::path::EntryPath;
 use crate::monitor::{Counter, PathStatus};
+use crate::mount::{self, Mount};
 use crate::names::Names;
-use crate::restore::target::{self, DirCursor, Mount};
+use crate::restore::target::{self, DirCursor};
 use crate::rules::{RuleId, RuleStack};
 
 /// A directory of the target whose names were read.
@@ -75,7 +76,7 @@ impl Opened {
         if Some(identity) == store {
             return Err(Refused::Kept("it is the store"));
         }
-        let here = target::mount(held).map_err(cannot)?;
+        let here = mount::mount(held).map_err(cannot)?;
         if mount.is_some_and(|mount| mount != here) {
             return Err(Refused::Kept(
                 "it is another file system; name it as PATH to delete in it",

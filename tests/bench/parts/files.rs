@@ -123,6 +123,7 @@ impl Night {
             scheme: String::new(),
             filter: Filter::Builtin(Codec::None),
             filter_asked_for: true,
+            all_through_codec: false,
             signature_filter: None,
             segment_bytes: 4 << 20,
             jobs: 2,

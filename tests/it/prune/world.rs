@@ -224,6 +224,7 @@ impl World {
             scheme: self.machine.schemes[usize::from(other_scheme)].to_owned(),
             filter: Filter::Builtin(Codec::None),
             filter_asked_for: true,
+            all_through_codec: false,
             signature_filter: None,
             segment_bytes: 48 << 10,
             jobs: 2,
