@@ -32,6 +32,8 @@ struct Level {
     directory: Vec<u8>,
     /// Number of names that were found, by their hash.
     found: HashMap<u64, u32>,
+    /// The name that came last: a damaged log may have an entry twice.
+    last: Vec<u8>,
 }
 
 impl Claims {
@@ -46,7 +48,12 @@ impl Claims {
     ) -> io::Result<bool> {
         let folded = fold(name);
         let hash = self.hasher.hash_one(&folded);
-        let found = self.level(directory).found.entry(hash).or_default();
+        let level = self.level(directory);
+        if level.last == name {
+            return Ok(false);
+        }
+        level.last = name.to_vec();
+        let found = level.found.entry(hash).or_default();
         *found += 1;
         if *found == 1 {
             return Ok(false);
@@ -79,6 +86,7 @@ impl Claims {
             self.levels.push(Level {
                 directory: directory.to_vec(),
                 found: HashMap::new(),
+                last: Vec::new(),
             });
         }
         self.levels.last_mut().expect("was just added")
