@@ -283,6 +283,9 @@ fn back_up(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
     {
         place.remember(options, &monitor);
     }
+    if let Some(shortcomings) = store.shortcomings() {
+        monitor.note(&shortcomings);
+    }
     drop(place);
     report
 }
@@ -381,7 +384,7 @@ impl Place {
         let is_there = |directory: &Path| directory.join(database::FILE_NAME).exists();
         if options.dry_run && !is_there(&self.local) {
             return if is_there(self.store.path()) {
-                Database::open(self.store.path())
+                Database::open_for_dry_run(self.store.path())
             } else {
                 Database::temporary()
             };
@@ -394,6 +397,9 @@ impl Place {
             )),
             Ok(false) => {}
             Err(error) => monitor.note(&format!("{error:#}")),
+        }
+        if options.dry_run {
+            return Database::open_for_dry_run(&self.local);
         }
         Database::open(&self.local)
     }

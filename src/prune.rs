@@ -31,7 +31,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use crate::format::object_ref::SegmentId;
@@ -321,9 +321,7 @@ fn sync<'f>(store: &StoreDir, files: impl IntoIterator<Item = &'f Path>) -> Resu
     below.sort_unstable();
     below.dedup();
     for directory in below.into_iter().filter(|path| *path != Path::new("")) {
-        let path = store.path().join(directory);
-        let synced = std::fs::File::open(&path).and_then(|file| file.sync_all());
-        synced.with_context(|| format!("cannot sync {}", path.display()))?;
+        store.sync_below(directory)?;
     }
     store.sync()
 }

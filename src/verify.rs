@@ -28,6 +28,7 @@ mod sample;
 mod segments;
 mod snapshots;
 mod sums;
+mod unfilter;
 
 use std::path::PathBuf;
 
@@ -296,6 +297,11 @@ impl Verifier<'_> {
             let number = self.segments.number(id);
             self.findings.segment(number).file = Some(reason);
         }
+        let unread = unfilter::unread(&self.findings, &self.segments, self.catalog, self.sums);
+        if let Some(unread) = unread.as_ref().filter(|unread| unread.is_everything()) {
+            unread.report(self.catalog, self.sums, self.monitor);
+            return Ok(Damage::default());
+        }
         let names: Vec<_> = self.subjects.iter().map(|s| s.name.clone()).collect();
         let mut gone = SnapshotSet::default();
         for (number, name) in names.iter().enumerate() {
@@ -304,12 +310,21 @@ impl Verifier<'_> {
                 note_gone(name, self.monitor);
             }
         }
-        self.findings.tell(&Telling {
+        let damage = self.findings.tell(&Telling {
             names: &names,
             gone,
             segments: &self.segments,
             catalog: self.catalog,
             monitor: self.monitor,
-        })
+        })?;
+        match unread {
+            // What can be read with another key need not be stored again.
+            Some(unread) if unread.is_all_of(&damage) => {
+                let told = format!("--unfilter {}", unread.told(self.catalog));
+                self.monitor.warn(&told);
+                Ok(Damage::default())
+            }
+            _ => Ok(damage),
+        }
     }
 }

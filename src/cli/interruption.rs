@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM. A backup and a restore end in order, since they can leave things better than they are in the middle: the one a
+//! SIGINT, SIGTERM and SIGHUP. A backup and a restore end in order, since they can leave things better than they are in the middle: the one a
 //! checkpoint, the other no half file. All other commands end at once, and on a terminal say so; what they leave is what any death would.
 
 use std::fs;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGPIPE, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::{flag, low_level};
 
@@ -57,11 +57,13 @@ pub(super) fn end_by_closed_pipe() -> u8 {
     CLOSED_PIPE
 }
 
-/// Returns those of the signals that are not to be ignored: a shell without job control has what it starts in the background ignore Ctrl-C.
+/// Returns those of the signals that are not to be ignored: a shell without job control has what it starts in the background ignore Ctrl-C,
+/// and `nohup` has its command ignore that the terminal goes.
 fn heeded() -> Vec<i32> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     let is_heeded = |signal: &i32| ignored.unwrap_or(0) >> (signal - 1) & 1 == 0;
-    [SIGINT, SIGTERM].into_iter().filter(is_heeded).collect()
+    let signals = [SIGINT, SIGTERM, SIGHUP];
+    signals.into_iter().filter(is_heeded).collect()
 }

@@ -21,6 +21,7 @@ mod runs;
 mod schema;
 mod segments;
 mod snapshots;
+mod unwritable;
 mod uses;
 
 use std::cell::RefCell;
@@ -58,6 +59,9 @@ pub struct Database {
     row_ids: HashMap<SegmentId, i64>,
     /// Blocks that are not yet in their table.
     recent: RefCell<RecentBlocks>,
+    /// Where it is only a copy: its directory, which goes after the connection.
+    #[allow(dead_code, reason = "it is there to be dropped")]
+    copy: Option<unwritable::Copy>,
 }
 
 impl Database {
@@ -91,6 +95,7 @@ impl Database {
             path,
             row_ids: HashMap::new(),
             recent: RefCell::new(RecentBlocks::new(false)),
+            copy: None,
         };
         if sharing == Sharing::No {
             let mode = "PRAGMA locking_mode = EXCLUSIVE";
@@ -171,7 +176,7 @@ fn explain(error: rusqlite::Error, path: &str) -> anyhow::Error {
             Damaged::new(path, error).into()
         }
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => NoRoom::new(format!(
-            "local database {path}: the disk is full, or fails ({error}): make room there, or see that it is well"
+            "local database {path}: the disk is full, or fails ({error}): make room there, see that it is well, or name another directory with --localdb"
         ))
         .into(),
         Some(ErrorCode::CannotOpen) => NoRoom::new(cannot_write(path, &error)).into(),

@@ -40,6 +40,9 @@ impl Prune<'_> {
         if let Some(local) = &mut self.local {
             local.catch_up(&self.store, &self.monitor)?;
         }
+        if let Some(shortcomings) = self.store.shortcomings() {
+            self.monitor.note(&shortcomings);
+        }
         removed.problems = self.monitor.problems();
         Ok(removed)
     }

@@ -23,8 +23,11 @@ pub(super) fn check_found(
 ) -> Result<()> {
     let snapshot = &options.snapshot;
     if let (0, 1..) = items {
+        let filter = options.unfilter.as_ref().map_or("", |_| {
+            "see that --unfilter is the command, with the right key, that undoes the filter; else "
+        });
         bail!(
-            "nothing of the metadata of snapshot {snapshot} can be read: choose another one with --snapshot ({} names them)",
+            "nothing of the metadata of snapshot {snapshot} can be read: {filter}choose another one with --snapshot ({} names them)",
             snapshot::listing(&options.store)
         );
     }

@@ -227,6 +227,13 @@ impl Catalog {
         }
     }
 
+    /// Whether a segment is read through the program that undoes its filter.
+    #[must_use]
+    pub fn needs_program(&self, id: SegmentId) -> bool {
+        let extension = self.segment_file(id).and_then(extension_of);
+        extension.is_some_and(|extension| preference(extension).0)
+    }
+
     /// Opens a segment for reading; errors name its file.
     pub fn open_segment(&self, id: SegmentId, unfilter: Option<&str>) -> Result<SegmentReader> {
         let relative = self

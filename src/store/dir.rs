@@ -4,23 +4,30 @@
 //! refuses to replace (the name appears, whole) → later [`StoreDir::sync`] (the name is on disk). Callers sync the directory
 //! once before anything refers to the published files, so a hundred segments cost one directory sync, not a hundred.
 //!
+//! What the file system of the store cannot do is found out by trying, once ([`abilities`]).
+//!
 //! What this does not do: list, open or read anything that is published. A backup must work where it may only add files.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+mod abilities;
+mod part_file;
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, RenameFlags, renameat2};
-use nix::unistd::syncfs;
+use nix::fcntl::OFlag;
 
 use crate::format::snapshot_name::SnapshotName;
 
-/// Backups hold private files: nobody but the owner reads what pileus writes.
+use abilities::Abilities;
+pub use part_file::PartFile;
+
+/// Backups hold private files: nobody but the owner reads what pileus writes, unless the store's directory is shared ([`file_mode`]).
 const FILE_MODE: u32 = 0o600;
+const GROUP_MODE: u32 = 0o640;
 const DIRECTORY_MODE: u32 = 0o700;
 
 /// Ending of files that are still being written; a reader ignores them.
@@ -33,6 +40,9 @@ pub struct StoreDir {
     /// None if it is not there, in a dry run.
     handle: Option<File>,
     keeps: Keeps,
+    /// The mode of new files.
+    mode: u32,
+    abilities: Abilities,
 }
 
 /// What becomes of what is written to a store.
@@ -65,7 +75,7 @@ impl StoreDir {
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 made => made
-                    .and_then(|()| sync_directory_of(path))
+                    .and_then(|()| abilities::sync_directory_of(path))
                     .with_context(|| format!("cannot create {shown}"))?,
             }
         }
@@ -87,15 +97,15 @@ impl StoreDir {
             path: path.to_owned(),
             handle: None,
             keeps: Keeps::Nothing,
+            mode: FILE_MODE,
+            abilities: Abilities::default(),
         })
     }
 
     fn open(path: &Path, keeps: Keeps) -> Result<Self> {
         let shown = path.display();
-        if !fs::metadata(path)
-            .with_context(|| format!("cannot open {shown}"))?
-            .is_dir()
-        {
+        let metadata = fs::metadata(path).with_context(|| format!("cannot open {shown}"))?;
+        if !metadata.is_dir() {
             bail!("{shown} is not a directory");
         }
         // Without asking to read: the directory may be one that this machine may only add to.
@@ -109,6 +119,8 @@ impl StoreDir {
             path: path.to_owned(),
             handle: Some(handle),
             keeps,
+            mode: file_mode(metadata.mode()),
+            abilities: Abilities::default(),
         })
     }
 
@@ -128,22 +140,23 @@ impl StoreDir {
     pub fn begin(self: &Arc<Self>, name: &str) -> Result<PartFile> {
         let part = self.path.join(format!(".{name}{PART_SUFFIX}"));
         let file = if self.keeps == Keeps::All {
-            let opened = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(FILE_MODE)
-                .open(&part);
-            Some(opened.with_context(|| format!("cannot create {}", part.display()))?)
+            let created = self.create(&part);
+            Some(created.with_context(|| format!("cannot create {}", part.display()))?)
         } else {
             None
         };
-        Ok(PartFile {
-            store: Arc::clone(self),
-            name: name.to_owned(),
-            part,
-            file,
-            published: false,
-        })
+        Ok(PartFile::new(self, name, part, file))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(self.mode);
+        let file = options.open(path)?;
+        if self.mode != FILE_MODE {
+            // Whatever the umask is: the directory says who may read. A file system without modes has its own say.
+            drop(file.set_permissions(Permissions::from_mode(self.mode)));
+        }
+        Ok(file)
     }
 
     /// Returns the size of a file, without opening it; none if there is no such file.
@@ -173,12 +186,7 @@ impl StoreDir {
             return Ok(());
         }
         let path = self.path.join(name);
-        let opened = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(FILE_MODE)
-            .open(&path);
-        match opened {
+        match self.create(&path) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
                 Err(e).with_context(|| format!("cannot create {}", path.display()))
             }
@@ -208,144 +216,54 @@ impl StoreDir {
 
     /// Makes the names of all files published so far durable.
     pub fn sync(&self) -> Result<()> {
+        self.sync_below(Path::new(""))
+    }
+
+    /// Makes what was removed in a directory durable, by its path relative to the store; the empty path is the store itself.
+    pub fn sync_below(&self, directory: &Path) -> Result<()> {
         if self.keeps == Keeps::Nothing {
             return Ok(());
         }
-        let synced = match File::open(&self.path) {
-            Ok(directory) => directory.sync_all(),
+        // Joining the empty path would add a slash.
+        let path = if directory == Path::new("") {
+            self.path.clone()
+        } else {
+            self.path.join(directory)
+        };
+        let synced = match File::open(&path) {
+            Ok(opened) => self.abilities.sync_directory(&opened),
             // A directory that may not be read cannot be synced by itself; its file system can, through any file in it.
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => self.sync_file_system(),
             Err(e) => Err(e),
         };
-        synced.with_context(|| format!("cannot sync {}", self.path.display()))
+        synced.with_context(|| format!("cannot sync {}", path.display()))
     }
-}
 
-impl StoreDir {
+    /// Returns what the file system turned out to be unable to do so far, and what is done instead, in one sentence.
+    #[must_use]
+    pub fn shortcomings(&self) -> Option<String> {
+        let lacks = self.abilities.shortcomings()?;
+        Some(format!(
+            "the file system of {} {lacks}",
+            self.path.display()
+        ))
+    }
+
     fn sync_file_system(&self) -> io::Result<()> {
-        let path = self
-            .path
-            .join(format!(".sync-{}{PART_SUFFIX}", std::process::id()));
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(FILE_MODE)
-            .open(&path)?;
-        let synced = syncfs(&file).map_err(io::Error::from);
+        let name = format!(".sync-{}{PART_SUFFIX}", std::process::id());
+        let path = self.path.join(name);
+        let file = self.create(&path)?;
+        let synced = abilities::sync_file_system(&file);
         fs::remove_file(&path)?;
         synced
     }
 }
 
-/// A file being written; dropped without [`publish`](Self::publish), it leaves nothing behind.
-#[derive(Debug)]
-pub struct PartFile {
-    store: Arc<StoreDir>,
-    name: String,
-    part: PathBuf,
-    /// None where nothing is kept.
-    file: Option<File>,
-    published: bool,
-}
-
-impl PartFile {
-    /// Appends bytes.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.file {
-            Some(file) => file
-                .write_all(bytes)
-                .with_context(|| format!("cannot write {}", self.part.display())),
-            None => Ok(()),
-        }
-    }
-
-    /// Makes the contents durable and gives the file its name. The name itself is durable after [`StoreDir::sync`].
-    ///
-    /// Returns `false`, and leaves nothing behind, if another file has the name already.
-    pub fn publish(mut self) -> Result<bool> {
-        let (Some(file), Some(directory)) = (&self.file, &self.store.handle) else {
-            return Ok(true);
-        };
-        file.sync_all()
-            .with_context(|| format!("cannot sync {}", self.part.display()))?;
-        let target = self.store.path.join(&self.name);
-        match rename_no_replace(directory, &self.part, &target) {
-            Ok(()) => {
-                self.published = true;
-                Ok(true)
-            }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(e) => Err(e).with_context(|| {
-                format!(
-                    "cannot rename {} to {}",
-                    self.part.display(),
-                    target.display()
-                )
-            }),
-        }
-    }
-}
-
-impl Drop for PartFile {
-    fn drop(&mut self) {
-        if !self.published && self.file.is_some() {
-            // Nothing can be done about a failure here, and a leftover part file harms nobody.
-            drop(fs::remove_file(&self.part));
-        }
-    }
-}
-
-/// Renames without replacing. Some file systems (NFS, some FUSE ones) lack that form and answer EINVAL; a second link never
-/// replaces either. Where there are no hard links at all, a look before the rename has to do: names are random or a second apart.
-fn rename_no_replace(directory: &File, from: &Path, to: &Path) -> io::Result<()> {
-    let (from_name, to_name) = (file_name(from), file_name(to));
-    let unsupported = |errno: Errno| {
-        matches!(
-            errno,
-            Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EPERM
-        )
-    };
-    match renameat2(
-        directory,
-        from_name,
-        directory,
-        to_name,
-        RenameFlags::RENAME_NOREPLACE,
-    ) {
-        Err(errno) if unsupported(errno) => {}
-        result => return result.map_err(io::Error::from),
-    }
-    match fs::hard_link(from, to) {
-        Ok(()) => {
-            // The file has its name. A second one that cannot be taken away is a leftover like any other part file.
-            drop(fs::remove_file(from));
-            Ok(())
-        }
-        Err(e)
-            if e.raw_os_error()
-                .is_some_and(|raw| unsupported(Errno::from_raw(raw))) =>
-        {
-            if fs::symlink_metadata(to).is_ok() {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            fs::rename(from, to)
-        }
-        Err(e) => Err(e),
-    }
-}
-
-/// Makes the name of a new directory durable: without it, a snapshot in it would be lost with the power, however well its files were
-/// synced.
-fn sync_directory_of(path: &Path) -> io::Result<()> {
-    // Seen from inside, so that `.` and `/` have a directory above them too.
-    match File::open(path.join("..")) {
-        Ok(above) => above.sync_all(),
-        // One that may not be read can be synced with its file system, which is that of the new directory.
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            syncfs(File::open(path)?).map_err(io::Error::from)
-        }
-        Err(e) => Err(e),
-    }
+/// Returns the mode of files in a store whose directory has this mode. A group shares the store if its directory has the set-group-ID bit,
+/// which hands its group on to what is made in it, is readable for that group, and closed to everybody else.
+fn file_mode(directory: u32) -> u32 {
+    let is_shared = directory & 0o2047 == 0o2040;
+    if is_shared { GROUP_MODE } else { FILE_MODE }
 }
 
 /// Tells whether there is anything of this name, be it a link to nowhere. What cannot be looked at is not taken for missing.
@@ -355,11 +273,6 @@ pub fn is_there(path: &Path) -> Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(|| format!("cannot open {}", path.display())),
     }
-}
-
-fn file_name(path: &Path) -> &std::ffi::OsStr {
-    path.file_name()
-        .expect("paths in a store end in a file name")
 }
 
 #[cfg(test)]
@@ -415,6 +328,21 @@ mod tests {
             .write(b"abc")
             .expect("writes");
         assert_eq!(names(&store), [""; 0]);
+    }
+
+    #[test]
+    fn a_directory_that_is_a_groups_alone_has_files_that_the_group_may_read() {
+        for (directory, file) in [
+            (0o700, 0o600),
+            (0o770, 0o600),
+            (0o2700, 0o600),
+            (0o2750, 0o640),
+            (0o2770, 0o640),
+            (0o2755, 0o600),
+            (0o2775, 0o600),
+        ] {
+            assert_eq!(file_mode(0o40000 | directory), file, "{directory:o}");
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct SegmentReader {
     /// The same open file as that which the stream reads.
     file: File,
     stream: Box<dyn Read + Send>,
+    /// Whether a program may have made the stream, so that it can be the wrong one.
+    by_program: bool,
 }
 
 impl SegmentReader {
@@ -47,6 +49,7 @@ impl SegmentReader {
             id,
             file,
             stream: filter::decoder(opened, extension, unfilter)?,
+            by_program: unfilter.is_some() && !filter::Codec::is_known_extension(extension),
         })
     }
 
@@ -73,6 +76,8 @@ impl SegmentReader {
         mut wants: impl FnMut(u32) -> bool,
         mut visit: impl FnMut(u32, &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<bool> {
+        let by_program = self.by_program;
+        let tar_error = |error| tar_error(error, by_program);
         let mut data = Vec::new();
         let mut archive = Archive::new(&mut self.stream);
         for member in archive.entries().map_err(tar_error)?.raw(true) {
@@ -115,13 +120,19 @@ impl SegmentReader {
 
 /// Says what is wrong with a segment. The words of the tar reader are left out where they repeat the bytes that it stumbled over:
 /// these are contents of files, which have no place in a message.
-fn tar_error(error: io::Error) -> anyhow::Error {
+fn tar_error(error: io::Error, by_program: bool) -> anyhow::Error {
     let text = error.to_string();
     if text.contains("numeric field")
         || text.contains("when getting")
         || text.contains("archive header")
     {
-        return anyhow!("a tar header in it is damaged");
+        return if by_program {
+            anyhow!(
+                "what --unfilter makes of it is no tar file: see that it is the command, with the right key; else the segment is damaged"
+            )
+        } else {
+            anyhow!("a tar header in it is damaged")
+        };
     }
     anyhow::Error::new(error).context("cannot read")
 }

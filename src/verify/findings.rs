@@ -108,6 +108,22 @@ impl Findings {
         self.needed.insert(number, objects);
     }
 
+    /// Returns the segments that could not be read to their end, though nothing is wrong with their files, and why.
+    pub(super) fn unread(&self) -> impl Iterator<Item = (u32, &str)> {
+        let segments = self.segments.iter();
+        let whole = segments.filter(|(_, damage)| damage.file.is_none());
+        whole.filter_map(|(number, damage)| Some((*number, damage.reading.as_deref()?)))
+    }
+
+    /// Returns the segments that were read to their end.
+    pub(super) fn read(&self) -> impl Iterator<Item = u32> {
+        let is_unread = |number: &u32| {
+            let damage = self.segments.get(number);
+            damage.is_some_and(|damage| damage.reading.is_some())
+        };
+        self.needed.keys().copied().filter(move |n| !is_unread(n))
+    }
+
     pub(super) fn segment(&mut self, number: u32) -> &mut SegmentDamage {
         self.segments.entry(number).or_default()
     }

@@ -107,6 +107,11 @@ impl<'c> Sums<'c> {
         (self.others.len() + files) as u64
     }
 
+    /// Whether the checksum of a segment's file is known.
+    pub(super) fn knows(&self, id: SegmentId) -> bool {
+        self.segments.contains_key(&id)
+    }
+
     /// Returns what is wrong with the files of segments.
     pub(super) fn wrong(&self) -> BTreeMap<SegmentId, String> {
         self.lock().wrong.clone()

@@ -164,7 +164,7 @@ fn checkpoints_of_other_schemes_stay_and_one_s_own_on_request() {
 
 #[test]
 fn a_run_that_is_told_to_end_leaves_a_checkpoint() {
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "HUP"] {
         let mut nights = nights();
         let ended = end_at(&mut nights, 20, &format!("kill -{signal} $PPID"), &[]);
         assert_eq!(ended.code, Some(130), "{ended:?}");

@@ -185,3 +185,29 @@ fn a_dry_run_marks_no_segments_and_signs_nothing() {
     assert!(ended.stdout.starts_with("dry run: "), "{ended:?}");
     assert_eq!(place.names("."), ["src"]);
 }
+
+#[test]
+fn a_dry_run_goes_by_local_state_that_lies_in_a_read_only_store() {
+    let place = place();
+    place.succeed(["backup", "--dest=store", "src"]);
+    place.write("src/a/file", "one line\n");
+    place.sh("mkdir temporary");
+    let told = place.sh_in_own_mounts(
+        "mount --bind store store; pileus backup --dry-run --json --dest=store src
+        mount -o remount,ro,bind store; TMPDIR=$PWD/temporary pileus backup --dry-run --json --dest=store src",
+    );
+    let mut news: Vec<_> = told
+        .lines()
+        .filter_map(|line| {
+            let object: serde_json::Value = serde_json::from_str(line).expect("is JSON");
+            object["new_data_bytes"].as_u64()
+        })
+        .collect();
+    assert_eq!(news.len(), 2, "{told}");
+    news.dedup();
+    assert!(news.len() == 1 && news[0] < 100_000, "{told}");
+    assert!(
+        place.names("temporary").is_empty(),
+        "nothing of the copy is left"
+    );
+}

@@ -207,3 +207,60 @@ fn the_example_for_cron_needs_no_terminal_and_no_trust() {
     place.sh("gpgconf --homedir $PWD/signer --kill all");
     end_agents(&place);
 }
+
+#[test]
+fn a_wrong_unfilter_is_told_from_damage_and_nothing_is_advised_that_stores_all_again() {
+    let place = Place::new();
+    place.sh("mkdir tree; seq 1000 >tree/text; head -c 200000 /dev/urandom >tree/noise");
+    for _ in 0..2 {
+        place.sh("date +%N >tree/new");
+        let filter = [
+            "--filter=tr a-z0-9 n-za-m5-90-4",
+            "--filter-extension=.turned",
+        ];
+        place.succeed(
+            ["backup", "--dest=store"]
+                .iter()
+                .chain(&filter)
+                .chain(&["tree"]),
+        );
+    }
+    place.sh("head -c 200000 /dev/urandom >tree/noise");
+    for wrong in [
+        "--unfilter=no-such-command",
+        "--unfilter=cat",
+        "--unfilter=false",
+    ] {
+        for level in ["--level=objects", "--level=files"] {
+            let ended = place.run(["verify", "--dest=store", level, wrong]);
+            ended.assert_one_line(3, &["--unfilter: does not undo", "what their sums say"]);
+        }
+        let ended = place.run(["restore", "--dest=store", "--target=back", wrong]);
+        assert!(ended.stderr.contains("see that --unfilter is"), "{ended:?}");
+        for reads in [
+            &["cat", "tree/text"][..],
+            &["ls"],
+            &["find", "text"],
+            &["export"],
+        ] {
+            let ended = place.run(reads.iter().chain(&["--dest=store", wrong]));
+            assert!(ended.stderr.contains("filter"), "{ended:?}");
+        }
+    }
+    // Of what is damaged and cannot be undone either, the sums know.
+    let right = "--unfilter=tr n-za-m5-90-4 a-z0-9";
+    place.succeed(["verify", "--dest=store", "--level=files", right]);
+    let segment = place.names_ending("store", ".turned").remove(0);
+    place.sh(&format!(
+        "printf x | dd of=store/{segment} bs=1 seek=700 conv=notrunc"
+    ));
+    let ended = place.run([
+        "verify",
+        "--dest=store",
+        "--level=files",
+        "--unfilter=false",
+    ]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stderr.contains("is damaged: checksum"), "{ended:?}");
+    assert!(!ended.stderr.contains("clean"), "{ended:?}");
+}

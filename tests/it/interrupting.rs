@@ -126,3 +126,20 @@ fn a_signal_that_is_ignored_from_the_start_stays_ignored() {
         place.sh("rmdir once; rm opened");
     }
 }
+
+#[test]
+fn a_backup_under_nohup_goes_on_when_the_terminal_goes() {
+    let place = Place::new();
+    place.write("tree/file", "contents");
+    let ignoring = ["sh", "-c", "trap '' HUP INT; exec \"$0\" \"$@\""];
+    let words = [
+        "backup",
+        "--dest=store",
+        "--filter=kill -HUP $PPID; kill -INT $PPID; cat",
+        "--filter-extension=.raw",
+        "tree",
+    ];
+    let ended = Ended::of(&mut place.command_under(&ignoring, words));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    place.succeed(["verify", "--dest=store", "--unfilter=cat", "--level=files"]);
+}

@@ -66,6 +66,7 @@ mod special_files;
 mod standing_alone;
 mod stats;
 mod stdin;
+mod store_abilities;
 mod store_files;
 mod trusting;
 mod unstable;

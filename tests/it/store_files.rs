@@ -161,6 +161,21 @@ fn local_state_is_for_the_owner_alone() {
 }
 
 #[test]
+fn a_group_may_read_a_store_whose_directory_is_the_groups_alone_and_never_local_state() {
+    let place = Place::new();
+    place.write("tree/secret", "secret");
+    place.sh("mkdir store && chmod 2770 store");
+    let umask = ["sh", "-c", "umask 077; exec \"$@\"", "sh"];
+    let words = ["backup", "--dest=store", "tree"];
+    assert_eq!(
+        Ended::of(&mut place.command_under(&umask, words)).code,
+        Some(0)
+    );
+    let modes = place.sh("cd store && stat -c %a snapshot* *.tar* | sort -u; stat -c %a localdb* statcache | sort -u");
+    assert_eq!(modes, "640\n600\n");
+}
+
+#[test]
 fn a_backup_opens_no_file_of_the_store_and_does_not_list_it() {
     need("strace");
     let place = Place::new();

@@ -15,7 +15,9 @@ shows the directory REAL at MOUNTPOINT until it is ended. Variables of the envir
     DUP=1         directories list each name twice
     CASEI=1       names that differ only in case are one
     NFC=1         names that differ only in their Unicode normal form are one
-    NOLINK=1      hard links are refused (EPERM)
+    NOLINK=errno  hard links are refused with this error number
+    OPENBUSY=1    a file that is open is not renamed (EBUSY)
+    NODIRSYNC=1   directories are not synced (EINVAL)
     STATERR=text  stat of a path that has the text fails (EIO)
     RDERR=text    listing of such a directory fails (EIO)
     READERR=text  reading of such a file fails (EIO)
@@ -56,6 +58,7 @@ class Faulty(Operations):
 
     def __init__(self, root):
         self.root = os.path.realpath(root)
+        self.written = {}
 
     def real(self, path):
         """The path below REAL; where names fold, the existing name that means the same."""
@@ -116,7 +119,9 @@ class Faulty(Operations):
         return os.open(self.real(path), flags & ~os.O_NOFOLLOW)
 
     def create(self, path, mode, fi=None):
-        return os.open(self.real(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        handle = os.open(self.real(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        self.written[handle] = path
+        return handle
 
     def write(self, path, data, offset, fh):
         return os.pwrite(fh, data, offset)
@@ -125,7 +130,15 @@ class Faulty(Operations):
         os.truncate(self.real(path), length)
 
     def release(self, path, fh):
+        self.written.pop(fh, None)
         os.close(fh)
+
+    def fsync(self, path, datasync, fh):
+        os.fsync(fh)
+
+    def fsyncdir(self, path, datasync, fh):
+        if FAULTS.get("NODIRSYNC"):
+            raise FuseOSError(errno.EINVAL)
 
     def readlink(self, path):
         return os.readlink(self.real(path))
@@ -140,6 +153,8 @@ class Faulty(Operations):
         os.unlink(self.real(path))
 
     def rename(self, old, new):
+        if FAULTS.get("OPENBUSY") and old in self.written.values():
+            raise FuseOSError(errno.EBUSY)
         os.rename(self.real(old), self.real(new))
 
     def symlink(self, target, source):
@@ -147,7 +162,7 @@ class Faulty(Operations):
 
     def link(self, target, source):
         if FAULTS.get("NOLINK"):
-            raise FuseOSError(errno.EPERM)
+            raise FuseOSError(int(FAULTS["NOLINK"]))
         os.link(self.real(source), self.real(target), follow_symlinks=False)
 
     def chmod(self, path, mode):
