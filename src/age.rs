@@ -3,6 +3,8 @@
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
+use crate::zone;
+
 /// A length of time as people count it: months and years have different lengths, and days may have 23 or 25 hours.
 #[derive(Clone, Copy, Debug)]
 pub struct Age(Span);
@@ -41,7 +43,7 @@ impl Age {
     /// Returns the moment so long before `instant`; the beginning of time if that is further back than the calendar goes.
     #[must_use]
     pub fn before(self, instant: Timestamp) -> Timestamp {
-        self.before_in(instant, &TimeZone::system())
+        self.before_in(instant, &zone::for_lengths())
     }
 
     pub(crate) fn before_in(self, instant: Timestamp, zone: &TimeZone) -> Timestamp {

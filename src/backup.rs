@@ -28,6 +28,7 @@ mod devices;
 mod doubted;
 mod links;
 mod look_ahead;
+mod losses;
 mod neighbours;
 mod pipe;
 mod piped;
@@ -53,6 +54,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
@@ -126,6 +128,8 @@ pub struct BackupOptions {
     pub new_store: bool,
     /// The file that says what stores were on; none if this machine remembers nothing.
     pub places: Option<PathBuf>,
+    /// Whether sources that lost most of what they held are as they are meant to be.
+    pub accept_loss: bool,
     /// Whether to do everything but write: the store and local state are left as they are.
     pub dry_run: bool,
     /// Whether to tell what is left out too, and which rule decided about each path.
@@ -242,6 +246,7 @@ fn back_up(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         }
         neighbours::look(&catalog, &database, scheme, &maker, &monitor)?;
     }
+    beginning::warn_of_clock(&database, options, started, &monitor)?;
     let scanner = Scanner::new(
         &sources,
         &options.selection,
@@ -260,6 +265,7 @@ fn back_up(options: &BackupOptions, surroundings: Surroundings<'_>) -> Result<Ba
         monitor: &monitor,
         started,
         maker: &maker,
+        begun: Instant::now(),
     };
     let state = run::State {
         store: Arc::clone(store),

@@ -15,6 +15,7 @@ mod config;
 mod diff;
 mod export;
 mod find;
+mod future;
 mod healing;
 mod hooks;
 mod interruption;
@@ -142,6 +143,7 @@ pub(crate) fn main() -> ExitCode {
         interruption::end_at_once();
     }
     series::note(&arguments.command, &expanded, &console);
+    future::warn(&arguments.command, &console);
     let result = match &arguments.command {
         Command::Backup(backup) => backup::run(backup, &console),
         Command::Restore(restore) => restore::run(restore, &console),

@@ -35,3 +35,4 @@ pub mod stats;
 pub mod store;
 pub mod verify;
 pub mod wording;
+pub mod zone;

@@ -21,6 +21,7 @@
 
 mod execute;
 mod local;
+mod order;
 mod plan;
 mod problems;
 pub mod retention;

@@ -131,8 +131,10 @@ struct Files {
 /// A series of snapshots.
 struct Series {
     scheme: String,
-    /// Places of its complete snapshots, oldest first.
+    /// Places of its complete snapshots, oldest first; without those of the future, if there are others.
     complete: Vec<usize>,
+    /// Places of its complete snapshots of the future, if there are others.
+    later: Vec<usize>,
     /// Places of its checkpoints.
     checkpoints: usize,
     /// The usual time from one snapshot to the next, in seconds.
@@ -164,7 +166,7 @@ pub fn run(options: &ReportOptions, now: Timestamp, monitor: &dyn Monitor) -> Re
         Ok(())
     })?;
     let inventory = Inventory::take(&options.store)?;
-    let schemes = series(&snapshots);
+    let schemes = series(&snapshots, now);
     let mut facts = Facts {
         options,
         now,
@@ -242,24 +244,30 @@ fn files(inventory: &Inventory, needed: Option<&Segments>) -> Files {
 }
 
 /// Divides the snapshots into series.
-fn series(snapshots: &[SnapshotStats]) -> Vec<Series> {
+fn series(snapshots: &[SnapshotStats], now: Timestamp) -> Vec<Series> {
     let mut found: BTreeMap<&str, Series> = BTreeMap::new();
     for (at, stats) in snapshots.iter().enumerate() {
         let scheme = stats.name.scheme();
         let series = found.entry(scheme).or_insert_with(|| Series {
             scheme: scheme.to_owned(),
             complete: Vec::new(),
+            later: Vec::new(),
             checkpoints: 0,
             usual: None,
         });
         if stats.name.is_checkpoint() {
             series.checkpoints += 1;
+        } else if stats.date > now {
+            series.later.push(at);
         } else {
             series.complete.push(at);
         }
     }
     let mut schemes: Vec<_> = found.into_values().collect();
     for series in &mut schemes {
+        if series.complete.is_empty() {
+            series.complete = std::mem::take(&mut series.later);
+        }
         series.usual = usual(&series.complete, snapshots);
     }
     schemes.sort_by_key(|series| std::cmp::Reverse(series.newest()));

@@ -3,6 +3,7 @@
 //! `latest`, a full name, the beginning of one, or `@TIME`: what users type for `--snapshot`. A name that fits nothing is answered
 //! with the nearest one that exists.
 
+pub mod future;
 mod time;
 
 use std::ffi::OsStr;
@@ -41,8 +42,11 @@ pub fn choose(
         );
     }
     if wanted == "latest" {
-        let complete = candidates.iter().rev().find(|name| !name.is_checkpoint());
-        return Ok((*complete.unwrap_or(&candidates[candidates.len() - 1])).clone());
+        let mut complete = candidates.iter().rev().filter(|name| !name.is_checkpoint());
+        let last = complete.clone().next();
+        let latest = complete.find(|name| !future::is_of_future(catalog, name, now));
+        let latest = latest.or(last);
+        return Ok((*latest.unwrap_or(&candidates[candidates.len() - 1])).clone());
     }
     if let Some(time) = wanted.strip_prefix('@') {
         let limit = time::parse(time, now).map_err(|wrong| match wrong {
@@ -50,11 +54,12 @@ pub fn choose(
             Wrong::ToCome => {
                 anyhow!("\"{wanted}\" has not come yet: the last snapshot is called latest")
             }
+            Wrong::NoZone(why) => anyhow!("\"{wanted}\" is a local time, and {why}"),
         })?;
         let before = candidates
             .iter()
             .rev()
-            .find(|name| name.instant() <= limit && !name.is_checkpoint());
+            .find(|name| name.instant() <= limit.min(now) && !name.is_checkpoint());
         let oldest = candidates[0];
         return before
             .map(|name| (*name).clone())
@@ -265,6 +270,26 @@ mod tests {
             } else {
                 assert_eq!(found, Ok(chosen.to_owned()), "{wanted}");
             }
+        }
+    }
+
+    #[test]
+    fn a_snapshot_of_the_future_is_the_latest_only_where_there_is_no_other() {
+        let names = [
+            "a-20261101T000000",
+            "a-20261102T000000",
+            "a-20350101T000000",
+            "b-20360101T000000",
+        ];
+        for (wanted, scheme, chosen) in [
+            ("latest", None, "a-20261102T000000"),
+            ("latest", Some("a"), "a-20261102T000000"),
+            ("latest", Some("b"), "b-20360101T000000"),
+            ("@2026", None, "a-20261102T000000"),
+            ("a-2035", None, "a-20350101T000000"),
+        ] {
+            let found = choose_from(&names, wanted, scheme);
+            assert_eq!(found, Ok(chosen.to_owned()), "{wanted}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Words of sentences: the one place that knows singular from plural, and what of an error is for people.
 
+pub(crate) mod future;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -9,13 +9,14 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use jiff::Timestamp;
 
 use super::BackupOptions;
-use crate::local::places::{self, Mount};
-
 use crate::format::snapshot_name::SnapshotName;
+use crate::local::database::Database;
+use crate::local::places::{self, Mount};
 use crate::monitor::Counter;
-use crate::wording::{count, shell_word};
+use crate::wording::{count, future, shell_word};
 
 /// What file systems, desktops and those who look after disks keep at the top of one, besides `.Trash` and `.Trash-1000`.
 const OF_DISKS: [&str; 16] = [
@@ -70,6 +71,27 @@ pub(super) fn look<'n>(
             store.display()
         ));
     }
+}
+
+/// Warns of snapshots of the scheme that are later than now: the clock was wrong once, or is wrong in this run, whose snapshot then has a
+/// wrong name.
+pub(super) fn warn_of_clock(
+    database: &Database,
+    options: &BackupOptions,
+    now: Timestamp,
+    monitor: &Counter<'_>,
+) -> Result<()> {
+    let names = database.snapshots()?;
+    let of_scheme = names
+        .iter()
+        .filter(|name| name.scheme() == options.scheme && !name.is_checkpoint());
+    let (later, past): (Vec<_>, Vec<_>) = of_scheme.partition(|name| name.instant() > now);
+    let scheme = Some(options.scheme.as_str());
+    let told = future::sentence(&later, !past.is_empty(), scheme, &options.store, now);
+    if let Some(told) = told {
+        monitor.warn(&told);
+    }
+    Ok(())
 }
 
 /// A directory for a store is full of other things: somebody mistyped it, or took it for the source.

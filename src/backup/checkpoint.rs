@@ -21,9 +21,6 @@ use crate::local::stat_cache::FinishedCache;
 use crate::store::filter::{Codec, Filter};
 use crate::wording::{self, shell_word};
 
-/// From so many entries on, it is told if most are gone.
-const MANY_GONE: u64 = 100;
-
 impl Run<'_> {
     /// Makes sure that what was stored so far is not lost: as a checkpoint if the name of one is free in this second, else as
     /// blocks that the local database knows.
@@ -88,7 +85,8 @@ impl Run<'_> {
         if self.entries.total() == 0 {
             bail!("nothing could be backed up, so there is no snapshot");
         }
-        if let Some(last) = self.same_as_last()? {
+        let losses = self.losses()?;
+        if let Some(last) = self.same_as_last(losses.settled)? {
             return Ok(BackupReport {
                 same_as: Some(last),
                 ..self.report(None, false)
@@ -102,9 +100,11 @@ impl Run<'_> {
             // What the database was told is rolled back when it is closed.
             return Ok(self.report(None, false));
         }
-        let started = self.outside.started;
-        let (published, known) = self.publish(log.root, &log.uses, Naming::Complete, started)?;
+        let started = self.outside.began();
+        let (published, known) =
+            self.publish(log.root, &log.uses, Naming::Complete(&losses), started)?;
         let snapshot = published.name;
+        let known = known.and_then(|()| self.remember_sources(&snapshot, &losses));
         match published.durable {
             Ok(()) => {
                 self.remember(&snapshot, known, log.cache);
@@ -115,21 +115,13 @@ impl Run<'_> {
         Ok(self.report(Some(snapshot), false))
     }
 
-    /// Counts what the last snapshot has and this one has not. If that is most of it, something may not be mounted, which nobody would
-    /// see in a night that is otherwise silent.
+    /// Counts what the last snapshot has and this one has not.
     fn gone(&self) -> u64 {
         let Some(last) = self.expected.filter(|_| self.log.knows_last()) else {
             return 0;
         };
         let known = self.entries.total() - self.entries.added;
-        let gone = last.entries.saturating_sub(known);
-        if gone >= MANY_GONE && gone > last.entries / 2 && self.shares_paths {
-            self.outside.monitor.warn(&format!(
-                "{gone} of the {} entries of the last snapshot are not in this one: see that all that is to be backed up is mounted",
-                last.entries
-            ));
-        }
-        gone
+        last.entries.saturating_sub(known)
     }
 
     /// Two jobs that forget their schemes would be one series, of which prune keeps the later snapshot of each night.
@@ -160,7 +152,7 @@ impl Run<'_> {
         &self,
         root: ObjectRef,
         uses: &BTreeMap<SegmentId, u64>,
-        naming: Naming,
+        naming: Naming<'_>,
         earliest: Timestamp,
     ) -> Result<(Published, Result<()>)> {
         let database = self.sink.database();
@@ -187,6 +179,7 @@ impl Run<'_> {
             maker: self.outside.maker.clone(),
             totals: Some(totals),
             problems: Some(self.outside.monitor.losses()),
+            before_loss: naming.before_loss(),
             signed: false,
         };
         let signature_filter = self.options.signature_filter.as_deref();

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 
 use super::Clock;
+use super::losses::Losses;
 use crate::format::date::next_second;
 use crate::format::descriptor::Descriptor;
 use crate::format::snapshot_name::SnapshotName;
@@ -14,20 +15,28 @@ use crate::store::command;
 use crate::store::dir::StoreDir;
 
 /// What kind of snapshot a name is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Naming {
-    /// All sources were walked to their end.
-    Complete,
+#[derive(Clone, Copy)]
+pub(super) enum Naming<'n> {
+    /// All sources were walked to their end, and this became of them.
+    Complete(&'n Losses),
     /// The run goes on, or was told to end early.
     Checkpoint,
 }
 
-impl Naming {
+impl Naming<'_> {
     fn name(self, scheme: &str, instant: Timestamp) -> SnapshotName {
         let name = SnapshotName::new(scheme, instant);
         match self {
-            Self::Complete => name,
+            Self::Complete(_) => name,
             Self::Checkpoint => name.as_checkpoint(),
+        }
+    }
+
+    /// Returns the last snapshots before losses that are known once all sources were walked.
+    pub(super) fn before_loss(self) -> Vec<SnapshotName> {
+        match self {
+            Self::Complete(losses) => losses.before(),
+            Self::Checkpoint => Vec::new(),
         }
     }
 }
@@ -43,7 +52,7 @@ pub(super) struct Published {
 pub(super) struct Publication<'p> {
     pub(super) store: &'p Arc<StoreDir>,
     pub(super) clock: &'p dyn Clock,
-    pub(super) naming: Naming,
+    pub(super) naming: Naming<'p>,
     pub(super) sums: &'p [u8],
     /// Shell command that signs the descriptor.
     pub(super) signature_filter: Option<&'p str>,

@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -21,6 +22,7 @@ use super::describe::{self, OwnerNames};
 use super::devices::Devices;
 use super::links::Links;
 use super::look_ahead::{Found, Visitor};
+use super::losses::Held;
 use super::progress::Reading;
 use super::scan::file_type;
 use super::staging::Staging;
@@ -41,6 +43,9 @@ use crate::monitor::{Counter, PathStatus};
 use crate::store::dir::StoreDir;
 use crate::store::pool::{Names, Pool};
 use crate::store::segment_writer::SegmentWriter;
+
+/// A clock that is ahead by more than this of what a run has lasted was set.
+const CLOCK_SET_SECONDS: i64 = 24 * 3600;
 
 /// The run was told to end early.
 #[derive(Debug)]
@@ -63,6 +68,25 @@ pub(super) struct Outside<'r> {
     pub(super) started: Timestamp,
     /// Who makes the snapshots.
     pub(super) maker: &'r Maker,
+    /// The moment of `started` on a clock that nobody sets.
+    pub(super) begun: Instant,
+}
+
+impl Outside<'_> {
+    /// Returns when the run began by the clock as it is now: it may have been set since, as on a machine that learns the time from the
+    /// network after it was switched on.
+    pub(super) fn began(&self) -> Timestamp {
+        let now = self.clock.now();
+        let elapsed = i64::try_from(self.begun.elapsed().as_secs()).unwrap_or(0);
+        let began = now.as_second().saturating_sub(elapsed);
+        // A machine that slept looks as if its clock had been set forward, by less than this.
+        let ahead = began.saturating_sub(self.started.as_second());
+        if self.started > now || ahead > CLOCK_SET_SECONDS {
+            Timestamp::from_second(began).unwrap_or(self.started)
+        } else {
+            self.started
+        }
+    }
 }
 
 /// What a run works on.
@@ -90,6 +114,8 @@ pub(super) struct Run<'r> {
     pub(super) devices: Devices,
     pub(super) entries: StatusCounts,
     pub(super) source_bytes: u64,
+    /// What was found in each source.
+    pub(super) held: Held,
     /// What the last snapshot of the scheme has, as far as is known: about where the end is.
     pub(super) expected: Option<SnapshotSize>,
     /// The file that is being read.
@@ -152,6 +178,7 @@ impl<'r> Run<'r> {
             devices: Devices::default(),
             entries: StatusCounts::default(),
             source_bytes: 0,
+            held: Held::new(options),
             expected,
             reading: Reading::default(),
             old: None,
@@ -418,7 +445,12 @@ impl<'r> Run<'r> {
 impl Visitor for Run<'_> {
     fn visit(&mut self, found: &Found<'_>) -> Result<()> {
         self.rule = found.rule.map(ToOwned::to_owned);
-        self.back_up(found)
+        let before = (self.entries.total(), self.source_bytes);
+        self.back_up(found)?;
+        let entries = self.entries.total() - before.0;
+        let bytes = self.source_bytes - before.1;
+        self.held.add(found, entries, bytes);
+        Ok(())
     }
 
     fn pass(&mut self, path: &EntryPath, why: &str) {

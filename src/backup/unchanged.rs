@@ -38,18 +38,25 @@ impl Run<'_> {
         self.changed = !(same_stat && same_contents && same_attributes);
     }
 
-    /// Returns the last snapshot of the scheme if it is in the store and has all that this run found, and nothing else.
-    pub(super) fn same_as_last(&mut self) -> Result<Option<SnapshotName>> {
-        let may_be_same = self.options.skip_if_unchanged && !self.options.full_metadata;
+    /// Returns the last snapshot of the scheme if it is in the store and has all that this run found, and nothing else. Where a loss is
+    /// `settled`, the next descriptor has to say so.
+    pub(super) fn same_as_last(&mut self, settled: bool) -> Result<Option<SnapshotName>> {
+        let may_be_same = self.options.skip_if_unchanged && !self.options.full_metadata && !settled;
         if !may_be_same || self.changed || self.sink.stored_bytes() > 0 || self.log.lacks_old()? {
             return Ok(None);
         }
         let snapshots = self.sink.database().snapshots()?;
-        let mut of_scheme = snapshots
+        let of_scheme: Vec<_> = snapshots
             .into_iter()
-            .filter(|name| name.scheme() == self.options.scheme);
+            .filter(|name| name.scheme() == self.options.scheme)
+            .collect();
+        let now = self.outside.clock.now();
+        let complete = of_scheme.iter().filter(|name| !name.is_checkpoint());
+        let latest = complete.filter(|name| name.instant() <= now).max().cloned();
         // After a checkpoint, the stat cache knows what no complete snapshot has.
-        let last = of_scheme.next().filter(|name| !name.is_checkpoint());
+        let last = of_scheme.into_iter().next();
+        // A clock that was wrong has made it another than the one that `latest` means: then there must be a new one.
+        let last = last.filter(|last| Some(last) == latest.as_ref());
         match last {
             // One that needs what has expired is to be followed by one that does not: the segment may be damaged.
             Some(last)

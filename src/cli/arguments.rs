@@ -222,6 +222,10 @@ pub(crate) struct Backup {
     #[arg(long)]
     pub(crate) skip_if_unchanged: bool,
 
+    /// Take it as meant that a source has lost most of what it had
+    #[arg(long)]
+    pub(crate) accept_loss: bool,
+
     /// Do everything but write, and tell what would be done; with -v which rule decides about each path
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -121,6 +121,7 @@ fn options(arguments: &Backup, jobs: usize, patience: Patience) -> Result<Backup
         skip_if_unchanged: arguments.skip_if_unchanged,
         new_store: arguments.new_store,
         places: beginning::places(),
+        accept_loss: arguments.accept_loss,
         dry_run: arguments.dry_run,
         reasons: false,
         staging_bytes: staging_bytes(arguments.staging_size.as_deref())?,

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use jiff::Timestamp;
 use pileus::format::descriptor::Descriptor;
 use pileus::format::snapshot_name::SnapshotName;
 use pileus::snapshot;
@@ -15,7 +16,7 @@ use crate::console::{Console, table_columns};
 
 /// Prints a line for each snapshot, oldest first. A descriptor that cannot be used is a problem, not the end of the list.
 pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
-    let begun = Instant::now();
+    let (begun, now) = (Instant::now(), Timestamp::now());
     let catalog = Catalog::open(&arguments.dest)?;
     let wanted = |name: &&SnapshotName| {
         arguments
@@ -24,7 +25,7 @@ pub(crate) fn run(arguments: &List, console: &Console) -> Result<u8, Failure> {
             .is_none_or(|scheme| name.scheme() == scheme)
     };
     let names: Vec<_> = catalog.snapshots().filter(wanted).collect();
-    let columns = Columns::of(&names, &catalog);
+    let columns = Columns::of(&names, &catalog, now);
     if !names.is_empty() && !console.is_json() {
         console.line(&columns.header())?;
     }
@@ -69,14 +70,17 @@ struct Columns {
     name: usize,
     /// Whether the time has a column: where that would make lines wider than the terminal, names have to say it.
     time: bool,
+    /// Snapshots that are later are marked.
+    now: Timestamp,
 }
 
 impl Columns {
-    fn of(names: &[&SnapshotName], catalog: &Catalog) -> Self {
+    fn of(names: &[&SnapshotName], catalog: &Catalog, now: Timestamp) -> Self {
         let name = names.iter().map(|name| name.to_string().len()).max();
         let mut columns = Self {
             name: name.unwrap_or(0).max("SNAPSHOT".len()),
             time: true,
+            now,
         };
         if let Some(room) = table_columns() {
             let fits = |name: &&SnapshotName| {
@@ -110,6 +114,7 @@ impl Columns {
         let source = or_dash(totals.map(|t| size::show(t.source_bytes)));
         let added = or_dash(totals.map(|t| size::show(t.added_disk_bytes)));
         let marks = [
+            (descriptor.date > self.now, "from the future"),
             (name.is_checkpoint(), "checkpoint"),
             (pinned, "pinned"),
             (descriptor.signed, "signed"),

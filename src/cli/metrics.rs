@@ -74,7 +74,9 @@ impl Measured<'_> {
         let last = if outcome.has_snapshot() {
             Some(ended())
         } else {
-            kept(old, &format!("{LAST_SUCCESS}{{{}}} ", text.labels))
+            // One from the future would hide for years that no backup succeeds.
+            let now: f64 = ended().parse().unwrap_or(f64::MAX);
+            kept(old, &format!("{LAST_SUCCESS}{{{}}} ", text.labels), now)
         };
         if let Some(last) = last {
             let help = "When the last backup that left a complete snapshot ended.";
@@ -157,11 +159,12 @@ impl Text {
     }
 }
 
-/// Returns the value that stands behind `sample` in the text of an earlier run.
-fn kept(old: &str, sample: &str) -> Option<String> {
+/// Returns the value behind `sample` in the text of an earlier run, if it is at most `most`.
+fn kept(old: &str, sample: &str, most: f64) -> Option<String> {
     let mut lines = old.lines();
     let value = lines.find_map(|line| line.strip_prefix(sample))?;
-    value.parse::<f64>().is_ok().then(|| value.to_owned())
+    let is_good = value.parse::<f64>().is_ok_and(|number| number <= most);
+    is_good.then(|| value.to_owned())
 }
 
 fn in_seconds(milliseconds: i64) -> String {
@@ -189,8 +192,12 @@ mod tests {
     #[test]
     fn a_value_is_kept_only_of_the_same_sample_and_only_if_it_is_a_number() {
         let old = "# HELP x\nx{scheme=\"a\"} 17.250\nx{scheme=\"b\"} none\n";
-        assert_eq!(kept(old, "x{scheme=\"a\"} "), Some("17.250".to_owned()));
-        assert_eq!(kept(old, "x{scheme=\"b\"} "), None);
-        assert_eq!(kept(old, "x{scheme=\"c\"} "), None);
+        assert_eq!(
+            kept(old, "x{scheme=\"a\"} ", 20.0),
+            Some("17.250".to_owned())
+        );
+        assert_eq!(kept(old, "x{scheme=\"b\"} ", 20.0), None);
+        assert_eq!(kept(old, "x{scheme=\"c\"} ", 20.0), None);
+        assert_eq!(kept(old, "x{scheme=\"a\"} ", 17.0), None);
     }
 }

@@ -166,6 +166,7 @@ fn rules(arguments: &Arguments) -> Result<Rules, String> {
                 .to_owned(),
         );
     }
+    rules.check_zone()?;
     Ok(rules)
 }
 

@@ -122,6 +122,9 @@ fn foresee(
     if rules.is_empty() {
         return Foreseen::NoRules;
     }
+    if let Err(why) = rules.check_zone() {
+        return Foreseen::Unknown(why);
+    }
     let age = Age::parse(ORPHAN_AGE).expect("a length of time");
     let options = PruneOptions {
         store: arguments.stored.dest.clone(),

@@ -11,6 +11,7 @@ use super::checksum::Checksum;
 use super::date::{format_date, parse_date};
 use super::integer::parse_u64;
 use super::object_ref::{ObjectRef, SegmentId};
+use super::snapshot_name::SnapshotName;
 use super::stanza::Stanza;
 
 const CLEARSIGN_BEGIN: &[u8] = b"-----BEGIN PGP SIGNED MESSAGE-----";
@@ -49,6 +50,8 @@ pub struct Descriptor {
     /// Number of problems before it was published, where the writer said so (an addition by pileus): what could not be read is not
     /// in it.
     pub problems: Option<u64>,
+    /// The last snapshots before a loss that nobody has accepted (an addition by pileus): a source has lost most of what it has there.
+    pub before_loss: Vec<SnapshotName>,
     /// Whether the text was clear-signed; whether the signature is good is not known here.
     pub signed: bool,
 }
@@ -111,6 +114,7 @@ impl Descriptor {
             },
             totals: parse_totals(&stanza),
             problems: stanza.get("Problems").and_then(|text| parse_u64(text).ok()),
+            before_loss: parse_names(stanza.get("Before-loss").unwrap_or_default()),
             signed,
         })
     }
@@ -160,6 +164,10 @@ impl Descriptor {
         if let Some(problems) = &self.problems {
             line("Problems", problems);
         }
+        if !self.before_loss.is_empty() {
+            let names: Vec<_> = self.before_loss.iter().map(ToString::to_string).collect();
+            line("Before-loss", &names.join(" "));
+        }
         segments::encode(&mut text, &self.segments, self.segment_bytes.as_deref());
         text.into_bytes()
     }
@@ -189,6 +197,14 @@ fn check_version(format: &[u8]) -> Result<(), FormatError> {
         )));
     }
     Ok(())
+}
+
+/// Names that cannot be read are those of a writer to come.
+fn parse_names(text: &[u8]) -> Vec<SnapshotName> {
+    let words = text.split(u8::is_ascii_whitespace);
+    words
+        .filter_map(|word| SnapshotName::parse(std::str::from_utf8(word).ok()?))
+        .collect()
 }
 
 /// Totals are for show: a descriptor without them, or with rubbish in them, is still good.

@@ -21,6 +21,7 @@ mod runs;
 mod schema;
 mod segments;
 mod snapshots;
+mod sources;
 mod unwritable;
 mod uses;
 
@@ -44,6 +45,7 @@ pub use room::NoRoom;
 pub use runs::{RUNS_MAX, RunRecord, TOLD_MAX, remember};
 pub use segments::KnownSegment;
 pub use snapshots::{OtherStore, SnapshotSize};
+pub use sources::KnownSource;
 pub use uses::UsedSegment;
 
 /// Name of the database file.

@@ -81,6 +81,8 @@ pub enum Reason {
     Pinned,
     /// It is the newest complete one of its scheme.
     Newest,
+    /// The newest one says that a source has lost most of what this one has of it.
+    BeforeLoss,
     /// It is a checkpoint, and no later snapshot of its scheme is complete.
     Unfinished,
     /// The rules are not for its scheme, or there are none.
@@ -95,6 +97,7 @@ impl fmt::Display for Reason {
             Self::Rule(keeper) => keeper.fmt(f),
             Self::Pinned => f.write_str("pinned"),
             Self::Newest => f.write_str("newest"),
+            Self::BeforeLoss => f.write_str("last before a loss"),
             Self::Unfinished => f.write_str("checkpoint"),
             Self::NotAsked => f.write_str("no rule is for it"),
             Self::Doubted(_) => f.write_str("something is wrong with it"),
@@ -346,6 +349,11 @@ fn judge(
     }
     if let Some(&newest) = complete.last() {
         reasons[newest].push(Reason::Newest);
+        for &at in &complete {
+            if snapshots[newest].before_loss.contains(&snapshots[at].name) {
+                reasons[at].push(Reason::BeforeLoss);
+            }
+        }
     }
     for at in checkpoints {
         let checkpoint = &snapshots[at];

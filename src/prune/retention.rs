@@ -16,6 +16,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::age::Age;
+use crate::zone;
 
 /// The period of which a rule keeps one snapshot each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,10 +76,22 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Makes rules that keep nothing yet, for days of the system's time zone.
+    /// Makes rules that keep nothing yet, for days of the local time zone. Whether that is known, [`Self::check_zone`] says.
     #[must_use]
     pub fn of_local_days() -> Self {
-        Self::of_days_in(TimeZone::system())
+        Self::of_days_in(zone::for_lengths())
+    }
+
+    /// Fails if a rule counts by days and the local time zone is not known.
+    pub fn check_zone(&self) -> Result<(), String> {
+        let counts = &self.counts;
+        let has_periods = counts
+            .iter()
+            .any(|(period, count)| *period != Period::Last && *count > 0);
+        if has_periods || self.within.is_some() {
+            zone::local()?;
+        }
+        Ok(())
     }
 
     /// Makes rules that keep nothing yet, for days of a time zone.

@@ -6,7 +6,7 @@
 //! A snapshot is *doubted* if it cannot stand in for another: its descriptor cannot be read, a segment of it is missing, or its time
 //! cannot be true. Doubted snapshots are reported, stay, and never make another one go.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
@@ -14,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 
 use super::PruneOptions;
+use super::order::doubt_what_is_out_of_order;
 use crate::format::descriptor::{Descriptor, Maker};
 use crate::format::object_ref::SegmentId;
 use crate::format::snapshot_name::SnapshotName;
@@ -41,6 +42,8 @@ pub(super) struct Surveyed {
     pub(super) problems: Option<u64>,
     /// Who made it, where that is known.
     pub(super) maker: Maker,
+    /// The last snapshots before a loss that its backup warned of.
+    pub(super) before_loss: Vec<SnapshotName>,
     /// Its place in the order in which local state published.
     pub(super) published: Option<usize>,
 }
@@ -69,6 +72,7 @@ impl Survey {
                 unreadable: None,
                 problems: None,
                 maker: Maker::default(),
+                before_loss: Vec::new(),
                 published: places.get(name).copied(),
             };
             match read(&catalog, name, files) {
@@ -78,6 +82,7 @@ impl Survey {
                         uses.add(at, &descriptor.segments);
                         lengths.add(&descriptor);
                         snapshot.maker = descriptor.maker;
+                        snapshot.before_loss.extend(descriptor.before_loss);
                     }
                 }
                 Err(error) if is_closed(&error) => {
@@ -192,29 +197,6 @@ fn fault(
     let file = files.iter().find(|file| file.path == used)?;
     let fault = lengths::fault(used, file.bytes, lengths.wanted(id))?;
     Some(format!("segment {} {fault}", used.display()))
-}
-
-/// Doubts snapshots that were published after one of their scheme that has a later time. One whose time has not come yet proves
-/// nothing about others.
-fn doubt_what_is_out_of_order(snapshots: &mut [Surveyed], now: Timestamp) {
-    let mut order: Vec<_> = (0..snapshots.len())
-        .filter(|&at| snapshots[at].published.is_some())
-        .collect();
-    order.sort_by_key(|&at| snapshots[at].published);
-    let mut latest: BTreeMap<String, SnapshotName> = BTreeMap::new();
-    for at in order {
-        let name = snapshots[at].name.clone();
-        let before = latest.get(name.scheme());
-        if let Some(before) = before.filter(|before| before.instant() > name.instant()) {
-            let reason = format!(
-                "its time is earlier than that of {before}, which was published before it: one of both has a wrong time; no rule \
-                 removes it"
-            );
-            snapshots[at].doubt.get_or_insert(reason);
-        } else if !name.is_checkpoint() && name.instant() <= now {
-            latest.insert(name.scheme().to_owned(), name);
-        }
-    }
 }
 
 /// Which snapshot needs which segment.

@@ -138,6 +138,7 @@ impl Place {
             maker: Maker::default(),
             totals: None,
             problems: None,
+            before_loss: Vec::new(),
             signed: false,
         };
         self.file(&name.sums_file());

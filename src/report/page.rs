@@ -67,6 +67,14 @@ fn warnings(html: &mut Html, facts: &Facts<'_>) {
             "{scheme}: the last snapshot was made {age}; usually there is one every {usual}."
         ));
     }
+    for series in &facts.schemes {
+        told.extend(series.later.last().map(|&at| {
+            format!(
+                "Snapshot {} is from the future: the clock was wrong when it was made, or is wrong now.",
+                facts.snapshots[at].name
+            )
+        }));
+    }
     if let Local::Read(_, runs) = &facts.local
         && let Some(last) = runs.first().filter(|run| run.result == "failed")
     {

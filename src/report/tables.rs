@@ -42,7 +42,7 @@ pub(super) fn schemes(html: &mut Html, facts: &Facts<'_>) {
         html.raw("<tr><td class=\"name\">")
             .text(scheme_name(&series.scheme));
         html.raw("</td><td class=\"n\">")
-            .text(&(series.complete.len() + series.checkpoints).to_string());
+            .text(&(series.complete.len() + series.later.len() + series.checkpoints).to_string());
         html.raw(&format!("</td><td{late}>"))
             .text(age.as_deref().unwrap_or("–"));
         html.raw("</td><td class=\"w\">")

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use crate::age::{self, Age};
+use crate::zone;
 
 /// Why a text is no time up to which snapshots can be looked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(super) enum Wrong {
     NoTime(String),
     /// It has not begun.
     ToCome,
+    /// It is local, and the local time zone is not known; why.
+    NoZone(String),
 }
 
 /// Parses a year, a month or a date (the end of it, local time), a date and time (local; with `Z` behind it as `list` tells it, in UTC), or
@@ -27,7 +30,8 @@ pub(super) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, Wrong> {
     if let Some(advice) = age::of_lone_m(text) {
         return Err(Wrong::NoTime(advice));
     }
-    match span(text) {
+    let span = span(text).map_err(Wrong::NoZone)?;
+    match span {
         Some((begin, end)) if begin <= now => Ok(end),
         Some(_) => Err(Wrong::ToCome),
         None => Err(Wrong::NoTime(
@@ -38,23 +42,40 @@ pub(super) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, Wrong> {
     }
 }
 
-/// Returns the first and the last moment of what is meant.
-fn span(text: &str) -> Option<(Timestamp, Timestamp)> {
-    let local = |time: DateTime| Some(time.to_zoned(TimeZone::system()).ok()?.timestamp());
+/// Returns the first and the last moment of what is meant; none if it is no time, an error if only the time zone is missing.
+fn span(text: &str) -> Result<Option<(Timestamp, Timestamp)>, String> {
     if text.contains('T') {
-        let time = text.parse().ok();
-        let time = time.or_else(|| local(text.parse().ok()?))?;
-        return Some((time, time));
+        if let Ok(time) = text.parse() {
+            return Ok(Some((time, time)));
+        }
+        let Ok(time) = text.parse::<DateTime>() else {
+            return Ok(None);
+        };
+        let time = instant(time, &zone::local()?);
+        return Ok(time.map(|time| (time, time)));
     }
+    let Some((first, next)) = days(text) else {
+        return Ok(None);
+    };
+    let zone = zone::local()?;
+    let midnight = |day: Date| instant(day.at(0, 0, 0, 0), &zone);
+    let end = midnight(next).and_then(|next| next.checked_sub(1.nanosecond()).ok());
+    Ok(midnight(first).zip(end))
+}
+
+/// Returns the first day of a year, a month or a day, and the first one behind it.
+fn days(text: &str) -> Option<(Date, Date)> {
     let (first, length) = match text.len() {
         4 => (format!("{text}-01-01"), 1.year()),
         7 => (format!("{text}-01"), 1.month()),
         _ => (text.to_owned(), 1.day()),
     };
     let first: Date = first.parse().ok()?;
-    let next = local(first.checked_add(length).ok()?.at(0, 0, 0, 0))?;
-    let begin = local(first.at(0, 0, 0, 0))?;
-    Some((begin, next.checked_sub(1.nanosecond()).ok()?))
+    Some((first, first.checked_add(length).ok()?))
+}
+
+fn instant(time: DateTime, zone: &TimeZone) -> Option<Timestamp> {
+    Some(time.to_zoned(zone.clone()).ok()?.timestamp())
 }
 
 #[cfg(test)]
@@ -63,7 +84,7 @@ mod tests {
 
     fn parsed(text: &str) -> Result<String, Wrong> {
         let now = "2026-11-21T12:00:00Z".parse().expect("a time");
-        let local = |time: Timestamp| time.to_zoned(TimeZone::system()).datetime().to_string();
+        let local = |time: Timestamp| time.to_zoned(zone::for_lengths()).datetime().to_string();
         parse(text, now).map(local)
     }
 

@@ -61,6 +61,7 @@ fn back_up_in(seconds: u64, place: &Place, store: &Path) {
         skip_if_unchanged: false,
         new_store: false,
         places: None,
+        accept_loss: false,
         dry_run: false,
         reasons: false,
         staging_bytes: Some(0),

@@ -9,7 +9,7 @@ use super::Database;
 const APPLICATION_ID: i64 = 0x7069_6c65;
 
 /// Step `n` makes version `n + 1`, kept in SQLite's `user_version`, of version `n`. Steps are only ever added.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     "
     CREATE TABLE segment (
         id         INTEGER PRIMARY KEY,
@@ -72,6 +72,17 @@ const MIGRATIONS: [&str; 5] = [
     CREATE TABLE state (
         id TEXT NOT NULL
     ) STRICT;
+    ",
+    "
+    CREATE TABLE source (
+        scheme       TEXT NOT NULL,
+        path         BLOB NOT NULL,
+        entries      INTEGER NOT NULL,
+        source_bytes INTEGER NOT NULL,
+        snapshot     TEXT NOT NULL,
+        lost         INTEGER,
+        PRIMARY KEY (scheme, path)
+    ) STRICT, WITHOUT ROWID;
     ",
 ];
 

@@ -135,6 +135,7 @@ impl Night {
             skip_if_unchanged: false,
             new_store: false,
             places: None,
+            accept_loss: false,
             dry_run: false,
             reasons: false,
             staging_bytes: Some(0),

@@ -216,6 +216,7 @@ impl World {
             piped: None,
             selection: Selection::default(),
             skip_if_unchanged: false,
+            accept_loss: false,
             patience: Patience::None,
             new_store: false,
             places: None,

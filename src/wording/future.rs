@@ -1,0 +1,42 @@
+//! What is said of snapshots whose time has not come.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::{count, of_scheme, shell_word};
+use crate::format::snapshot_name::SnapshotName;
+
+/// Says that the time of the snapshots `later` has not come; nothing if there are none.
+pub(crate) fn sentence(
+    later: &[&SnapshotName],
+    has_past: bool,
+    scheme: Option<&str>,
+    store: &Path,
+    now: Timestamp,
+) -> Option<String> {
+    let last = later.iter().max()?;
+    let clock = format!("{} UTC", now.strftime("%Y-%m-%d %H:%M"));
+    if !has_past && later.len() > 1 {
+        return Some(format!(
+            "all {} snapshots{} are from the future, such as {last}: the clock here, which says {clock}, is behind, or that of the backups \
+             was ahead; latest means {last}",
+            later.len(),
+            of_scheme(scheme)
+        ));
+    }
+    let others = match later.len() - 1 {
+        0 => String::new(),
+        others => format!(", and so is {} before it", count(others as u64, "snapshot")),
+    };
+    let latest = if has_past {
+        "latest does not mean it until then"
+    } else {
+        "latest means it, since there is no other"
+    };
+    Some(format!(
+        "snapshot {last} is from the future{others}: the clock here says {clock}; {latest}; if that clock is right, remove what has a wrong \
+         time: pileus prune --dest={} --remove={last}",
+        shell_word(store)
+    ))
+}
