@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use anyhow::anyhow;
 use jiff::Timestamp;
 use pileus::chosen::{Chosen, Relation};
 use pileus::format::entry::{Entry, EntryKind, Owner};
@@ -13,7 +14,7 @@ use pileus::store::object_cache::ObjectCache;
 use serde_json::{Value, json};
 
 use super::arguments::Ls;
-use super::{FAILED, Failure, done_with};
+use super::{Failure, done_with};
 use crate::console::{Console, json_text};
 
 /// Prints a line for each entry, in path order.
@@ -47,21 +48,22 @@ pub(crate) fn run(arguments: &Ls, console: &Console) -> Result<u8, Failure> {
         }
     }
     let is_lossy = problems > 0;
-    for path in chosen.unmet() {
+    let reason = |path| snapshot::lacks(catalog.root(), &name, path, is_lossy);
+    let mut unmet: Vec<_> = chosen.unmet().collect();
+    // As cat has it: a run fails if nothing that was asked for is there. What is lost may have had it, and was looked for all the same.
+    let failed = unmet.pop_if(|_| entries == 0 && !is_lossy);
+    for path in unmet {
         problems += 1;
-        let reason = snapshot::lacks(catalog.root(), &name, path, is_lossy);
-        console.problem(path.as_bytes(), &reason);
+        console.problem(path.as_bytes(), &reason(path));
+    }
+    if let Some(path) = failed {
+        return Err(anyhow!("{path}: {}", reason(path)).into());
     }
     console.summary(&json!({
         "type": "summary", "command": "ls", "snapshot": name.to_string(), "entries": entries, "problems": problems,
         "seconds": begun.elapsed().as_secs_f64(),
     }));
-    // As cat has it: nothing that was asked for is there. What is lost may have had it, and was looked for all the same.
-    Ok(if entries == 0 && problems > 0 && !is_lossy {
-        FAILED
-    } else {
-        done_with(problems)
-    })
+    Ok(done_with(problems))
 }
 
 fn long(entry: &Entry) -> String {

@@ -5,16 +5,20 @@
 
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::format::snapshot_name::SnapshotName;
 use crate::store::catalog::Catalog;
 use crate::wording::future::sentence;
 
-/// Whether the time of a snapshot has not come. Programs up to Cumulus 0.10 wrote local time into names, so `Date:` decides where the
+/// By how much clocks of two machines may differ without a word.
+const SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+/// Whether the time of a snapshot has not come, by more than clocks of machines differ. Programs up to Cumulus 0.10 wrote local time into names, so `Date:` decides where the
 /// name is later than now.
 #[must_use]
 pub fn is_of_future(catalog: &Catalog, name: &SnapshotName, now: Timestamp) -> bool {
+    let now = now.saturating_add(SKEW).unwrap_or(now);
     name.instant() > now
         && catalog
             .descriptor(name)

@@ -15,7 +15,7 @@ struct Advice {
 }
 
 /// Of local state and the store.
-const OF_STORES: [Advice; 13] = [
+const OF_STORES: [Advice; 12] = [
     Advice {
         name: "local state is lost",
         situation: "pileus backup --dest=store --localdb=state tree; rm -r state
@@ -57,15 +57,6 @@ const OF_STORES: [Advice; 13] = [
         line: ("a newer one without damage: ", "\n"),
         run: "eval \"$LINE\"",
         right: "pileus verify --dest=store --level=files",
-    },
-    Advice {
-        name: "a segment is gone",
-        situation: "pileus backup --dest=store --compression=none tree
-            rm $(ls -S store/*.tar | head -n 1); cp tree/noise tree/copy
-            pileus backup --dest=store tree",
-        line: ("file is lost, ", " lets the next backup"),
-        run: "eval \"$LINE\"",
-        right: "pileus backup --dest=store tree; pileus verify --dest=store --snapshot=latest --level=files",
     },
     Advice {
         name: "a descriptor is damaged",

@@ -6,11 +6,12 @@ use std::fs;
 
 use crate::harness::Place;
 
-const BACKUP: [&str; 6] = [
+const BACKUP: [&str; 7] = [
     "backup",
     "--dest=store",
     "--localdb=state",
     "--compression=none",
+    "--accept-loss",
     "--json",
     "tree",
 ];

@@ -33,6 +33,7 @@ fn backup(place: &Place, scheme: &str) -> String {
         "backup",
         "--dest=store",
         "--localdb=state",
+        "--accept-loss",
         &scheme,
         "--json",
         "tree",

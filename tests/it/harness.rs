@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 
 pub use mounts::need_own_mounts;
 pub use programs::{pileus, search_path};
@@ -18,6 +19,8 @@ pub struct Place {
     /// Holds the directory, and one beside it for temporary files.
     around: tempfile::TempDir,
     here: PathBuf,
+    /// The library in front of the C library that sets the clock of runs, and by how many seconds it is ahead.
+    clock: Mutex<Option<(&'static str, u64)>>,
 }
 
 impl Place {
@@ -36,7 +39,11 @@ impl Place {
             fs::create_dir_all(&path).expect("is made");
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("has its mode");
         }
-        Self { around, here }
+        Self {
+            around,
+            here,
+            clock: Mutex::default(),
+        }
     }
 
     pub fn path(&self) -> &Path {

@@ -102,7 +102,7 @@ for name, size, islands in [
     place.python(write, &[]);
     // Neither is so early that the files count as volatile.
     back_up_in(10, &place, &place.join("read"));
-    back_up_in(3600, &place, &place.join("passed"));
+    back_up_in(250, &place, &place.join("passed"));
     for store in ["read", "passed"] {
         let unpack = "mkdir $1-objects; for s in $1/*.tar; do tar -xf $s -C $1-objects; done";
         place.sh(&unpack.replace("$1", store));

@@ -23,7 +23,8 @@ fn a_backup_without_the_local_state_of_the_last_one_works() {
     let place = place();
     let state = place.sh("cd store && ls localdb.* && rm localdb.*");
     assert_eq!(state, "localdb.lock\nlocaldb.sqlite\n");
-    let ended = place.succeed(["backup", "--dest=store", "--scheme=b", "--json", "tree"]);
+    let ended = place.run(["backup", "--dest=store", "--scheme=b", "--json", "tree"]);
+    ended.assert_one_line(0, &["no local state yet", "pileus rebuild --dest=store"]);
     assert!(ended.summary()["new_data_bytes"].as_u64() > Some(0));
     let again = place.succeed(["backup", "--dest=store", "--scheme=c", "--json", "tree"]);
     assert_eq!(again.summary()["new_data_bytes"], 0);

@@ -406,7 +406,7 @@ fn the_advice_for_a_file_that_is_not_there_finds_it_as_it_stands() {
     place.sh(r#"cd 'my tree'; touch "$(printf 'b\377')" "$(printf 'new\nline 7')""#);
     place.succeed(["backup", "--dest=my store", "my tree"]);
     place.sh("rm 'my tree'/*; touch 'my tree/kept'");
-    place.succeed(["backup", "--dest=my store", "my tree"]);
+    place.succeed(["backup", "--dest=my store", "--accept-loss", "my tree"]);
     let names: [&[u8]; 8] = [
         b"we[i]rd",
         b"back\\slash",

@@ -100,11 +100,15 @@ lines = rf"""Format: LBS Snapshot v0\.6
 Producer: pileus [0-9.]+
 Date: \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d \+0000
 Scheme: portable
+Host: \S+
+State: [0-9a-f]{{32}}
 Root: {whole}
 Checksums: sha1=[0-9a-f]{{40}}
 (?:[A-Z][-A-Za-z]*: {number}
 )*Problems: 0
-Segments:
+Segment-bytes:
+(?:    {number}
+)+Segments:
 (?:    {uuid}
 )+"""
 assert re.fullmatch(lines, descriptor), descriptor

@@ -276,18 +276,18 @@ fn files_whose_objects_lie_in_any_order_are_checked_all_the_same() {
     store.member(DATA, Member::new(one.clone(), "one"));
     let data = |parts: &[&str]| parts.join(" ");
     for (name, parts, contents) in [
-        ("forwards", data(&[&one, &two]), "onetwo"),
         ("backwards", data(&[&two, &one]), "twoone"),
+        ("empty", String::new(), ""),
+        ("forwards", data(&[&one, &two]), "onetwo"),
         (
             "twice",
             data(&[&one, "zero[2]", &one, &two]),
             "one\0\0onetwo",
         ),
-        ("wrong-forwards", data(&[&one, &two]), "onetwO"),
         ("wrong-backwards", data(&[&two, &one]), "twoonE"),
+        ("wrong-forwards", data(&[&one, &two]), "onetwO"),
         ("wrong-zeros", "zero[3]".to_owned(), "\0\0x"),
         ("zeros", "zero[3]".to_owned(), "\0\0\0"),
-        ("empty", String::new(), ""),
     ] {
         store.entry(name, "f", &file_lines(&parts, contents));
     }

@@ -55,16 +55,19 @@ fn a_damaged_descriptor_does_not_hide_the_others() {
     let good =
         names.filter_map(|name| Some(name.strip_suffix(".lbs")?["snapshot-".len()..].to_owned()));
     let good = good.collect::<Vec<_>>().pop().expect("a snapshot");
-    place.write("store/snapshot-bad-99990101T000000.lbs", "rubbish\n");
+    // A second later, so that it is the latest.
+    let bad = place.sh("date -u -d @$(($(date +%s) + 1)) +bad-%Y%m%dT%H%M%S");
+    let bad = bad.trim();
+    place.write(&format!("store/snapshot-{bad}.lbs"), "rubbish\n");
     let ended = place.survive(["list", "--dest=store"]);
-    ended.assert_one_line(3, &["bad-99990101T000000"]);
+    ended.assert_one_line(3, &[bad]);
     assert!(ended.stdout.contains(&good), "{ended:?}");
     let ended = place.survive(["verify", "--dest=store"]);
     assert_eq!(ended.code, Some(3), "{ended:?}");
-    assert!(ended.stderr.contains("bad-99990101T000000"), "{ended:?}");
+    assert!(ended.stderr.contains(bad), "{ended:?}");
     // The latest is the bad one; the other has to be asked for, and is good.
     let ended = place.survive(["restore", "--dest=store", "--target=back"]);
-    ended.assert_one_line(1, &["bad-99990101T000000", "is damaged", "pileus list"]);
+    ended.assert_one_line(1, &[bad, "is damaged", "pileus list"]);
     let chosen = format!("--snapshot={good}");
     place.succeed(["restore", "--dest=store", "--target=back", &chosen]);
 }

@@ -58,6 +58,9 @@ int fstat64(int file, struct stat64 *stat) {
 }
 "#;
 
+/// A relative path: where it is loaded from must not have a blank in its name.
+const LIBRARY: &str = "./.nights.so";
+
 /// A place with a tree called `tree` that is backed up night after night.
 pub struct Nights {
     pub place: Place,
@@ -82,10 +85,12 @@ impl Nights {
         } else {
             self.place.command_under(under, &all)
         };
-        let ahead = 60 + 86_400 * self.night;
+        let ahead = 60 + 86_400 * u64::from(self.night);
+        // What looks at the snapshots afterwards does so an hour later, when a clock that ran ahead has come to its end.
+        self.place.go_ahead(LIBRARY, ahead + 3600);
         command
             .arg("tree")
-            .env("LD_PRELOAD", "./.nights.so")
+            .env("LD_PRELOAD", LIBRARY)
             .env("TEST_AHEAD", ahead.to_string());
         command
     }
