@@ -17,25 +17,24 @@ pub(crate) fn sentence(
 ) -> Option<String> {
     let last = later.iter().max()?;
     let clock = format!("{} UTC", now.strftime("%Y-%m-%d %H:%M"));
-    if !has_past && later.len() > 1 {
+    if !has_past {
+        let all = match later.len() {
+            1 => format!("the only snapshot{}, {last}, is", of_scheme(scheme)),
+            several => format!(
+                "all {several} snapshots{}, such as {last}, are",
+                of_scheme(scheme)
+            ),
+        };
         return Some(format!(
-            "all {} snapshots{} are from the future, such as {last}: the clock here, which says {clock}, is behind, or that of the backups \
-             was ahead; latest means {last}",
-            later.len(),
-            of_scheme(scheme)
+            "{all} from the future: the clock here, which says {clock}, is behind, or that of the backup was ahead; latest means {last}"
         ));
     }
     let others = match later.len() - 1 {
         0 => String::new(),
         others => format!(", and so is {} before it", count(others as u64, "snapshot")),
     };
-    let latest = if has_past {
-        "latest does not mean it until then"
-    } else {
-        "latest means it, since there is no other"
-    };
     Some(format!(
-        "snapshot {last} is from the future{others}: the clock here says {clock}; {latest}; if that clock is right, remove what has a wrong \
+        "snapshot {last} is from the future{others}: the clock here says {clock}; latest does not mean it until then; if that clock is right, remove what has a wrong \
          time: pileus prune --dest={} --remove={last}",
         shell_word(store)
     ))

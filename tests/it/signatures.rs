@@ -170,11 +170,12 @@ fn a_verifier_that_cannot_be_run_is_no_verification() {
 #[test]
 fn a_signed_snapshot_of_another_series_is_refused_under_a_borrowed_name() {
     let place = signed_store();
-    place.sh(&format!(
-        "cp store/{SNAPSHOT} store/snapshot-other-20300101T000000.lbs"
-    ));
+    // A minute later, so that it is the latest.
+    let other = place.sh("date -u -d @$(($(date +%s) + 60)) +other-%Y%m%dT%H%M%S");
+    let other = other.trim();
+    place.sh(&format!("cp store/{SNAPSHOT} store/snapshot-{other}.lbs"));
     let ended = restore(&place, &[]);
-    ended.assert_one_line(1, &["other-20300101T000000", "sample"]);
+    ended.assert_one_line(1, &[other, "sample"]);
     assert!(!place.join("back").exists());
 }
 

@@ -58,7 +58,7 @@ fn a_source_that_was_emptied_is_warned_of_each_night_and_kept_until_that_is_acce
         let told = back_up(&place, day, &[], &["x", "y"]);
         for part in [
             "pileus: x has lost most",
-            "in snapshot 20261002T030000",
+            "in snapshot 20261002T0300",
             "0 entries with 0 B are left of 3 entries with 6 B",
             "--accept-loss",
             "for a month at most",

@@ -106,11 +106,9 @@ fn prune_keeps_the_last_snapshot_of_each_local_day() {
     let ended = at_in(&place, "2026-07-03 12:00", "Europe/Berlin", &prune);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let left = place.names_ending("s", ".lbs");
-    let left: Vec<_> = left.iter().map(|name| &name[9..24]).collect();
-    assert_eq!(
-        left,
-        ["20260701T214500", "20260702T214500", "20260702T221500"]
-    );
+    // The clock goes on while a run begins, so the second is not known.
+    let left: Vec<_> = left.iter().map(|name| &name[9..22]).collect();
+    assert_eq!(left, ["20260701T2145", "20260702T2145", "20260702T2215"]);
     let ended = at(&place, "2026-07-03 12:00", &prune);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(place.names_ending("s", ".lbs").len(), 2);

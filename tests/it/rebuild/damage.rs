@@ -106,6 +106,7 @@ fn a_segment_that_another_machine_prunes_during_the_run_is_not_referred_to() {
         "--dest=store",
         "--localdb=l1",
         "--scheme=one",
+        "--accept-loss",
         "one",
     ];
     place.succeed(one);
